@@ -19,9 +19,7 @@ def make_private_directory(path: Path) -> None:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise InvalidInput(f"{path} is not a directory of this user", hint=f"remove {path}")
     if found.st_mode & 0o077:
-        raise InvalidInput(
-            f"{path} can be read by other users", hint=f"chmod 700 {path}"
-        )
+        raise InvalidInput(f"{path} can be read by other users", hint=f"chmod 700 {path}")
 
 
 def check_private_file(path: Path) -> None:
@@ -61,7 +59,9 @@ def write_private(path: Path, data: bytes) -> None:
     try:
         beside.unlink(missing_ok=True)
         handle = os.open(
-            beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE
+            beside,
+            os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+            PRIVATE_FILE,
         )
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -32,9 +32,13 @@ def parse_policy(text: str) -> tuple[str, bool]:
     key = key.strip().strip("\"'").upper()
     value = value.strip().strip("\"'").lower()
     if not colon:
-        raise InvalidInput(f"{text!r} is not KEY:VALUE", hint='for example "ALLOW_LAUNCH_PAM_TUNNELS":true')
+        raise InvalidInput(
+            f"{text!r} is not KEY:VALUE", hint='for example "ALLOW_LAUNCH_PAM_TUNNELS":true'
+        )
     if key not in POLICIES:
-        raise InvalidInput(f"{key} is not an enforcement key", hint=f"known keys: {', '.join(POLICIES)}")
+        raise InvalidInput(
+            f"{key} is not an enforcement key", hint=f"known keys: {', '.join(POLICIES)}"
+        )
     if value not in {"true", "false", "on", "off"}:
         raise InvalidInput(f"{value!r} is not a value for {key}", hint="write true or false")
     return key, value in {"true", "on"}

@@ -25,7 +25,7 @@ class Code(StrEnum):
     COMMAND_EXPIRED = "command-expired"
     COMMAND_BEFORE_START = "command-before-start"
     COMMAND_REPLAYED = "command-replayed"
-    # decide()
+    # What `decide` answers.
     USER_UNKNOWN = "user-unknown"
     USER_REVOKED = "user-revoked"
     POLICY_MISSING = "policy-missing"
@@ -98,16 +98,28 @@ class Code(StrEnum):
 
 
 EXPLANATIONS: dict[Code, tuple[str, str]] = {
-    Code.COMMAND_MALFORMED: ("gateway", "the command does not open, is too large or breaks its schema"),
+    Code.COMMAND_MALFORMED: (
+        "gateway",
+        "the command does not open, is too large or breaks its schema",
+    ),
     Code.COMMAND_NOT_FOR_ME: ("gateway", "the command names another gateway"),
     Code.COMMAND_UNKNOWN_ACTION: ("gateway", "the command's action or version is not known"),
     Code.DEVICE_UNKNOWN: ("gateway, server", "no certificate for the device in the authority log"),
     Code.DEVICE_REVOKED: ("gateway, server", "the device was revoked"),
     Code.SIGNATURE_BROKEN: ("gateway", "the device's signature does not verify"),
     Code.LOG_BEHIND: ("gateway", "the command saw a log position the gateway cannot reach"),
-    Code.LOG_FORKED: ("gateway, client", "the log differs from the one seen before: server rolled back or forked"),
-    Code.COMMAND_EXPIRED: ("gateway", "issued more than 60 s ago or in the future; check both clocks"),
-    Code.COMMAND_BEFORE_START: ("gateway", "issued before the gateway started; the client signs again"),
+    Code.LOG_FORKED: (
+        "gateway, client",
+        "the log differs from the one seen before: server rolled back or forked",
+    ),
+    Code.COMMAND_EXPIRED: (
+        "gateway",
+        "issued more than 60 s ago or in the future; check both clocks",
+    ),
+    Code.COMMAND_BEFORE_START: (
+        "gateway",
+        "issued before the gateway started; the client signs again",
+    ),
     Code.COMMAND_REPLAYED: ("gateway", "the nonce was used before"),
     Code.USER_UNKNOWN: ("gateway, server", "no such user in the authority log"),
     Code.USER_REVOKED: ("gateway, server", "the user was removed"),
@@ -121,18 +133,39 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
     Code.OBJECT_UNKNOWN: ("gateway, server", "nothing of that UID in the authority log"),
     Code.OBJECT_REVOKED: ("gateway, server", "it was removed"),
     Code.RECORD_UNKNOWN: ("gateway", "the record is not shared with the gateway's application"),
-    Code.RECORD_BEHIND: ("gateway", "the server gives the gateway an older revision than the client has"),
-    Code.RECORD_TAMPERED: ("gateway, client", "a record's seal, chain, key or author does not hold"),
-    Code.SETTINGS_TAMPERED: ("gateway, client", "the PAM settings' seal, chain or author does not hold"),
+    Code.RECORD_BEHIND: (
+        "gateway",
+        "the server gives the gateway an older revision than the client has",
+    ),
+    Code.RECORD_TAMPERED: (
+        "gateway, client",
+        "a record's seal, chain, key or author does not hold",
+    ),
+    Code.SETTINGS_TAMPERED: (
+        "gateway, client",
+        "the PAM settings' seal, chain or author does not hold",
+    ),
     Code.SETTINGS_MISSING: ("gateway", "the record has no PAM settings"),
-    Code.CONFIGURATION_MISSING: ("gateway", "the record's PAM configuration is not readable by the gateway"),
-    Code.CONFIGURATION_OTHER_GATEWAY: ("gateway", "the PAM configuration belongs to another gateway"),
+    Code.CONFIGURATION_MISSING: (
+        "gateway",
+        "the record's PAM configuration is not readable by the gateway",
+    ),
+    Code.CONFIGURATION_OTHER_GATEWAY: (
+        "gateway",
+        "the PAM configuration belongs to another gateway",
+    ),
     Code.TUNNELING_OFF: ("gateway", "the PAM configuration has tunneling off"),
     Code.TUNNEL_DISABLED: ("gateway", "the record has tunneling disabled"),
-    Code.LINK_NOT_ALLOWED: ("gateway, client", "the settings link a credential their author may not use"),
+    Code.LINK_NOT_ALLOWED: (
+        "gateway, client",
+        "the settings link a credential their author may not use",
+    ),
     Code.TARGET_OVERRIDE: ("gateway", "the record does not allow another host or port"),
     Code.TARGET_INVALID: ("gateway", "host or port of the record is not valid"),
-    Code.TARGET_FORBIDDEN: ("gateway", "the address is link-local, metadata or the gateway's own loopback"),
+    Code.TARGET_FORBIDDEN: (
+        "gateway",
+        "the address is link-local, metadata or the gateway's own loopback",
+    ),
     Code.OFFER_BROKEN: ("gateway", "the offer does not open under the conversation's keys"),
     Code.PATH_FORBIDDEN: ("gateway", "none of the offered kinds of path is allowed"),
     Code.LIMIT_REACHED: ("gateway", "too many tunnels or commands of this user or gateway"),
@@ -140,11 +173,17 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
     Code.AUDIT_UNAVAILABLE: ("gateway", "the intent could not be written to the audit log"),
     Code.STATEMENT_MALFORMED: ("server, client, gateway", "a statement breaks its schema"),
     Code.STATEMENT_CHAIN: ("server, client, gateway", "a statement does not follow the head"),
-    Code.STATEMENT_NOT_ENTITLED: ("server, client, gateway", "the signer may not make this statement"),
+    Code.STATEMENT_NOT_ENTITLED: (
+        "server, client, gateway",
+        "the signer may not make this statement",
+    ),
     Code.STATEMENT_DUPLICATE: ("server, client, gateway", "the UID, name or e-mail is taken"),
     Code.VOUCHER_EXPIRED: ("server, client, gateway", "the invitation or token is too old"),
     Code.VOUCHER_USED: ("server, client, gateway", "the invitation or token was used before"),
-    Code.VOUCHER_MISMATCH: ("server, client, gateway", "the statement is not what the voucher is for"),
+    Code.VOUCHER_MISMATCH: (
+        "server, client, gateway",
+        "the statement is not what the voucher is for",
+    ),
     Code.SEAL_BROKEN: ("server, client, gateway", "a seal's hash or signature does not verify"),
     Code.SEAL_REVISION: ("server, client, gateway", "a revision does not follow the one before"),
     Code.SEAL_AUTHOR: ("server, client, gateway", "the author had no right to write this"),

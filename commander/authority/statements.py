@@ -17,7 +17,15 @@ from commander.crypto.encoding import encode as canonical
 from commander.crypto.kdf import sha256
 from commander.crypto.signing import SigningKey, VerifyKey
 from commander.errors import InvalidInput, Refused, SealBroken
-from commander.ids import ApplicationUid, DeviceUid, FolderUid, GatewayUid, RoleUid, UserUid, VoucherUid
+from commander.ids import (
+    ApplicationUid,
+    DeviceUid,
+    FolderUid,
+    GatewayUid,
+    RoleUid,
+    UserUid,
+    VoucherUid,
+)
 
 BODY_LIMIT = 16 * 1024
 STATEMENT_LIMIT = BODY_LIMIT + 1024

@@ -12,7 +12,9 @@ from commander.crypto.encoding import Field, encode
 from commander.errors import InvalidInput
 
 
-def derive(key: bytes, purpose: str, *context: Field, salt: bytes | None = None, size: int = 32) -> bytes:
+def derive(
+    key: bytes, purpose: str, *context: Field, salt: bytes | None = None, size: int = 32
+) -> bytes:
     """Derive a key with HKDF-SHA256 (RFC 5869); purpose and context go into `info`."""
     return HKDF(SHA256(), size, salt, encode(purpose, *context)).derive(key)
 
@@ -44,7 +46,9 @@ CURRENT_PROFILE = PASSWORD_PROFILES[1]
 MAX_PASSWORD_BYTES = 1024
 
 
-def stretch_password(password: bytes, salt: bytes, profile: PasswordProfile = CURRENT_PROFILE) -> bytes:
+def stretch_password(
+    password: bytes, salt: bytes, profile: PasswordProfile = CURRENT_PROFILE
+) -> bytes:
     """
     Stretch a password with Argon2id to 32 bytes; takes about a quarter of a second and 64 MiB.
 

@@ -1,0 +1,232 @@
+"""
+Commands from a client device to a gateway, their replies, and what travels inside them.
+
+    sealed  = HPKE to the gateway's certified box key (context: gateway, conversation, device)
+              of SignedCommand{Command bytes, device signature}
+    reply   = ReplyEnvelope{Reply bytes sealed under a key derived from the conversation secret
+              (clear and coded when the secret could not be opened), gateway signature}
+
+The router sees addressee, conversation id and sizes. `offer` and `answer` are sealed once more
+under keys that need the record's tunnel seed.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from commander.codec import Message, decode, encode
+from commander.crypto import aead
+from commander.crypto.box import BoxPrivateKey, BoxPublicKey
+from commander.crypto.encoding import encode as canonical
+from commander.crypto.kdf import derive, sha256
+from commander.crypto.signing import SigningKey, VerifyKey
+from commander.errors import InvalidInput, SealBroken
+
+VERSION = 1
+COMMAND_LIMIT = 64 * 1024
+LIFETIME_S = 60
+SECRET_BYTES = 32
+NONCE_BYTES = 16
+START_TUNNEL = "tunnel.start"
+
+
+class TunnelParameters(Message, frozen=True):
+    """What `tunnel.start` asks for; empty host and port 0 mean the record's own."""
+
+    target_host: str
+    target_port: int
+    reason: str
+    ticket: str
+
+
+class Command(Message, frozen=True):
+    """One request to one gateway, valid for at most 60 s, once."""
+
+    version: int
+    action: str
+    gateway: str
+    device: str
+    conversation: str
+    record: str
+    record_revision: int
+    settings_revision: int
+    issued_at: int
+    expires_at: int
+    nonce: bytes
+    log_seq: int
+    log_hash: bytes
+    secret: bytes
+    parameters: bytes
+    offer: bytes
+
+
+class SignedCommand(Message, frozen=True):
+    """The exact command bytes and the device's signature."""
+
+    command: bytes
+    signature: bytes
+
+
+class Offer(Message, frozen=True):
+    """Kinds of path the client can use, its handshake nonce, and a WebRTC description if any."""
+
+    nonce: bytes
+    kinds: tuple[str, ...]
+    webrtc: bytes
+
+
+class OfferAnswer(Message, frozen=True):
+    """What the gateway chose to try, its nonce, and its WebRTC description if any."""
+
+    nonce: bytes
+    kinds: tuple[str, ...]
+    webrtc: bytes
+    target: str
+
+
+class Reply(Message, frozen=True):
+    """Accepted with a sealed answer, or refused with a code and a sentence."""
+
+    conversation: str
+    command_hash: bytes
+    accepted: bool
+    code: str
+    reason: str
+    answer: bytes
+
+
+class ReplyEnvelope(Message, frozen=True):
+    """A reply, sealed when the gateway knows the conversation secret, and signed by the gateway."""
+
+    sealed: bool
+    reply: bytes
+    signature: bytes
+
+
+def seal_command(command: Command, device: SigningKey, gateway: BoxPublicKey) -> bytes:
+    """Sign and seal a command; what is sent through the router."""
+    body = encode(command)
+    signed = SignedCommand(body, device.sign("command", body))
+    return gateway.seal(
+        encode(signed), "command", command.gateway, command.conversation, command.device
+    )
+
+
+def open_command(
+    data: bytes, gateway: BoxPrivateKey, *, uid: str, conversation: str, device: str
+) -> tuple[Command, SignedCommand]:
+    """
+    Open a command that came from `device` (as the router said) in `conversation`.
+
+    The router's word is only context: the caller verifies the signature with `verify_command`.
+    Raises SealBroken or InvalidInput.
+    """
+    if len(data) > COMMAND_LIMIT:
+        raise InvalidInput("the command is too large")
+    signed = decode(
+        SignedCommand, gateway.open(data, "command", uid, conversation, device), limit=COMMAND_LIMIT
+    )
+    command = decode(Command, signed.command, limit=COMMAND_LIMIT)
+    if (command.conversation, command.device) != (conversation, device):
+        raise SealBroken
+    if len(command.secret) != SECRET_BYTES or len(command.nonce) != NONCE_BYTES:
+        raise InvalidInput("the command's secret or nonce has another length")
+    return command, signed
+
+
+def verify_command(signed: SignedCommand, key: VerifyKey) -> None:
+    """Check the device's signature. Raises SealBroken."""
+    key.verify(signed.signature, "command", signed.command)
+
+
+def command_hash(data: bytes) -> bytes:
+    """What a reply names: the hash of the sealed command as it travelled."""
+    return sha256(canonical("command-hash", data))
+
+
+def seal_reply(reply: Reply, gateway: SigningKey, *, secret: bytes | None) -> bytes:
+    """Seal (when the secret is known) and sign a reply."""
+    body = encode(reply)
+    if secret is not None:
+        body = aead.seal(derive(secret, "reply"), body, canonical("reply", reply.conversation))
+    sealed = secret is not None
+    envelope = ReplyEnvelope(sealed, body, gateway.sign("reply", int(sealed), body))
+    return encode(envelope)
+
+
+def open_reply(
+    data: bytes, gateway: VerifyKey, *, secret: bytes, conversation: str, command: bytes
+) -> Reply:
+    """
+    Open a reply to our sealed `command`. A clear reply can only refuse.
+
+    Raises SealBroken or InvalidInput for anything the gateway did not say to this command.
+    """
+    envelope = decode(ReplyEnvelope, data, limit=COMMAND_LIMIT)
+    gateway.verify(envelope.signature, "reply", int(envelope.sealed), envelope.reply)
+    body = envelope.reply
+    if envelope.sealed:
+        body = aead.open_sealed(derive(secret, "reply"), body, canonical("reply", conversation))
+    reply = decode(Reply, body, limit=COMMAND_LIMIT)
+    if reply.conversation != conversation or reply.command_hash != command_hash(command):
+        raise SealBroken
+    if reply.accepted and not envelope.sealed:
+        raise SealBroken
+    return reply
+
+
+# --- between client, router and gateway, on the control WebSocket -------------------------------
+
+ROUTED_LIMIT = COMMAND_LIMIT + 4096
+
+
+class Send(Message, frozen=True, tag="send"):
+    """From a client or gateway: pass `payload` to `to` within a conversation."""
+
+    conversation: str
+    to: str
+    payload: bytes
+
+
+class Deliver(Message, frozen=True, tag="deliver"):
+    """From the router: `sender` (authenticated by the router) sent this."""
+
+    conversation: str
+    sender: str
+    payload: bytes
+
+
+class Undeliverable(Message, frozen=True, tag="undeliverable"):
+    """From the router: the last `Send` of this conversation was not passed on."""
+
+    conversation: str
+    code: str
+    message: str
+
+
+class Head(Message, frozen=True, tag="head"):
+    """From the router: the log has a new head; a hint to fetch it."""
+
+    seq: int
+    digest: bytes
+
+
+class Hello(Message, frozen=True, tag="hello"):
+    """First message of a client or gateway: which version it runs."""
+
+    version: str
+    name: str
+
+
+Routed = Send | Deliver | Undeliverable | Head | Hello
+_routed: msgspec.msgpack.Decoder[Routed] = msgspec.msgpack.Decoder(Routed)
+
+
+def read_routed(data: bytes) -> Routed:
+    """Read a control message. Raises InvalidInput."""
+    if len(data) > ROUTED_LIMIT:
+        raise InvalidInput("the message is too large")
+    try:
+        return _routed.decode(data)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise InvalidInput(f"the message is malformed: {error}") from None
