@@ -75,7 +75,7 @@ def _read_flat(events: Iterator[yaml.Event], name: str) -> Found:
         key = _scalar(name, event)
         if key in found:
             raise _wrong(name, event, f"{key!r} is set a second time")
-        found[key] = (_value(name, rest), event.start_mark.line + 1)
+        found[key] = (_value(name, rest), _line(event))
     for event in rest:
         if isinstance(event, yaml.DocumentStartEvent):
             raise _wrong(name, event, "a second document is not read")
@@ -104,8 +104,12 @@ def _scalar(name: str, event: yaml.Event) -> str:
     return str(event.value)
 
 
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
+
+
 def _wrong(name: str, event: yaml.Event, problem: str) -> InvalidInput:
-    return InvalidInput(f"{name} line {event.start_mark.line + 1}: {problem}")
+    return InvalidInput(f"{name} line {_line(event)}: {problem}")
 
 
 def _build(found: Found, name: str) -> Options:

@@ -160,6 +160,8 @@ class Command:
     destructive: bool = False
     listing: bool = False
     description: str = ""
+    # Run by --dry-run too, because it changes nothing outside this shell (`set`).
+    runs_dry: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:
