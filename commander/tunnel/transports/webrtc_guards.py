@@ -1,0 +1,585 @@
+"""
+Guards around the WebRTC libraries, which parse a stranger's bytes inside our event loop.
+
+aiortc and aioice are written for peers that mean well: some of their parsers trust lengths
+that the peer wrote, let errors of `struct` escape into the loop, and keep buffers without
+an end. `install_guards` puts checked versions in their place, for the whole process, and
+proves by `self_test` that they are there; nothing else in the product may touch the libraries
+before that. What is dropped is counted and told in at most one log line a second.
+
+Layers, from the socket up (limits and threats in this folder's README.md):
+
+    GuardedStun        datagrams: size, kind, known source; STUN that is broken or unasked for
+    GuardedConnection  which local addresses are offered; how many datagrams wait
+    decode_parameters, parse_packet, parse_message    lengths, and one error type
+    GuardedSctp        one stream, ordered binary messages, bounded reassembly, honest SACKs
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib import metadata
+from types import ModuleType
+from typing import Any, Final
+
+import aioice
+import aioice.ice
+import aioice.stun
+import aiortc.rtcicetransport
+import aiortc.rtcpeerconnection
+import aiortc.rtcsctptransport as sctp
+from aiortc.utils import uint32_gt, uint32_gte
+
+from commander.clock import Clock, SystemClock
+from commander.errors import CommanderError
+from commander.tasks import spawn
+
+MAX_DATAGRAM_BYTES: Final = 2048
+MAX_WAITING_DATAGRAMS: Final = 4096
+DATAGRAMS_PER_TURN: Final = 16
+MAX_REMOTE_CANDIDATES: Final = 64
+"""Signalled ones (32) and addresses learned from authenticated checks together."""
+MAX_LOCAL_ADDRESSES: Final = 16
+
+CHANNEL_ID: Final = 0
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+MAX_FRAGMENTS: Final = 256
+"""Fragments of one message; our own peers need 15 for their largest."""
+MAX_AHEAD_CHUNKS: Final = 4096
+MAX_BUFFERED_BYTES: Final = 5 * 1024 * 1024
+MAX_CONGESTION_WINDOW: Final = 4 * 1024 * 1024
+"""Below what a receiver buffers, so that an honest sender is never dropped for being ahead."""
+MAX_SACK_GAPS: Final = 256
+MAX_SACK_DUPLICATES: Final = 16
+SACK_DELAY_S: Final = 0.02
+EAGER_SACKS: Final = 64
+
+TESTED_VERSIONS: Final[Mapping[str, str]] = {"aiortc": "1.16.", "aioice": "0.13."}
+LIBRARIES: Final = frozenset({"aiortc", "aioice", "pyee", "OpenSSL"})
+OURS: Final = frozenset({"commander", "plugins", "tests"})
+
+_log = logging.getLogger(__name__)
+
+AddressChoice = Callable[[Sequence[str]], Sequence[str]]
+Packet = tuple[int, int, int, list[sctp.Chunk]]
+LoopHandler = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object]
+
+
+class DropCounter:
+    """Counts what the guards drop, and writes at most one log line per interval about it."""
+
+    def __init__(self, clock: Clock, interval_s: float = 1.0) -> None:
+        self.totals: Counter[str] = Counter()
+        self._since_line: Counter[str] = Counter()
+        self._clock = clock
+        self._interval_s = interval_s
+        self._last_line = float("-inf")
+
+    def count(self, kind: str) -> None:
+        """Add one; `kind` is one of our own words, never a peer's."""
+        self.totals[kind] += 1
+        self._since_line[kind] += 1
+        now = self._clock.monotonic()
+        if now - self._last_line < self._interval_s:
+            return
+        self._last_line = now
+        counts = ", ".join(f"{name} {count}" for name, count in sorted(self._since_line.items()))
+        self._since_line.clear()
+        _log.warning("webrtc dropped hostile or broken input: %s", counts)
+
+
+dropped: Final = DropCounter(SystemClock())
+
+
+class ChannelViolation(Exception):
+    """The peer does what no peer of ours does; its association ends."""
+
+
+# --- Parsers ------------------------------------------------------------------------------
+
+
+def decode_parameters(body: bytes) -> list[tuple[int, bytes]]:
+    """
+    Split an SCTP parameter list (RFC 9260 section 3.2.1).
+
+    A length counts its own header, so it is at least 4 and ends inside the body; anything
+    else raises ValueError, which the library takes for a packet to ignore.
+    """
+    parameters = []
+    at = 0
+    while at + 4 <= len(body):
+        kind, length = struct.unpack_from("!HH", body, at)
+        if length < 4 or at + length > len(body):
+            raise ValueError("SCTP parameter has an invalid length")
+        parameters.append((kind, body[at + 4 : at + length]))
+        at += length + -length % 4
+    return parameters
+
+
+_library_parse_packet = sctp.parse_packet
+_library_parse_message = aioice.stun.parse_message
+
+
+def parse_packet(data: bytes) -> Packet:
+    """Parse an SCTP packet; whatever is wrong with it is a ValueError."""
+    try:
+        return _library_parse_packet(data)
+    except (struct.error, IndexError, KeyError, TypeError, OverflowError) as error:
+        raise ValueError("SCTP packet is malformed") from error
+
+
+def parse_and_count(data: bytes) -> Packet:
+    """Parse an SCTP packet for an association; a ValueError makes it ignore the packet."""
+    try:
+        return parse_packet(data)
+    except ValueError:
+        dropped.count("sctp-malformed")
+        raise
+
+
+def parse_message(data: bytes) -> aioice.stun.Message:
+    """Parse a STUN message; whatever is wrong with it is a ValueError."""
+    try:
+        return _library_parse_message(data)
+    except (struct.error, IndexError, KeyError, TypeError, OverflowError) as error:
+        raise ValueError("STUN message is malformed") from error
+
+
+# --- Datagrams ----------------------------------------------------------------------------
+
+
+class GuardedStun(aioice.ice.StunProtocol):
+    """
+    Sorts datagrams before the library sees them (first byte as in RFC 7983).
+
+    DTLS is taken only from an address that is a remote candidate or that passed an
+    authenticated check, so a third party cannot disturb a handshake or fill the queue.
+    """
+
+    def __init__(self, receiver: aioice.ice.Connection) -> None:
+        super().__init__(receiver)
+        self._known_source: tuple[str, int] | None = None
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        """Pass on or count."""
+        source = (addr[0], addr[1])
+        refusal = self._refusal(bytes(data, "latin-1") if isinstance(data, str) else data, source)
+        if refusal:
+            dropped.count(refusal)
+            return
+        try:
+            super().datagram_received(data, addr)
+        except Exception:  # noqa: BLE001  the border to the library: nothing may reach the loop
+            dropped.count("stun-broken")
+
+    def _refusal(self, data: bytes, source: tuple[str, int]) -> str:
+        if not 1 <= len(data) <= MAX_DATAGRAM_BYTES:
+            return "datagram-size"
+        if data[0] < 4:
+            return self._stun_refusal(data, source)
+        if not 20 <= data[0] < 64:
+            return "datagram-kind"
+        if source != self._known_source and not self._is_known(source):
+            return "dtls-foreign"
+        self._known_source = source
+        if self.receiver._queue.qsize() >= MAX_WAITING_DATAGRAMS:
+            return "dtls-queue-full"
+        return ""
+
+    def _stun_refusal(self, data: bytes, source: tuple[str, int]) -> str:
+        try:
+            message = aioice.stun.parse_message(data)
+        except ValueError:
+            return "stun-malformed"
+        if message.message_class in (aioice.stun.Class.RESPONSE, aioice.stun.Class.ERROR):
+            return "" if message.transaction_id in self.transactions else "stun-unasked"
+        is_check = (
+            message.message_class == aioice.stun.Class.REQUEST
+            and message.message_method == aioice.stun.Method.BINDING
+            and "MESSAGE-INTEGRITY" in message.attributes
+            and "PRIORITY" in message.attributes
+            and self.receiver._valid_username(message.attributes.get("USERNAME", ""))
+        )
+        # The library answers each stranger's request with an error: it would be a reflector.
+        if not is_check:
+            return "stun-unasked"
+        is_full = len(self.receiver._remote_candidates) >= MAX_REMOTE_CANDIDATES
+        return "stun-too-many-sources" if is_full and not self._is_known(source) else ""
+
+    def _is_known(self, source: tuple[str, int]) -> bool:
+        return any(
+            candidate._network_host == source[0] and candidate.port == source[1]
+            for candidate in self.receiver._remote_candidates
+        )
+
+
+def no_loopback(addresses: Sequence[str]) -> Sequence[str]:
+    """Offer every address that the machine has for others; the default choice."""
+    return [address for address in addresses if not address.startswith("127.")]
+
+
+class GuardedConnection(aioice.ice.Connection):
+    """An ICE agent that offers only the addresses its owner chose."""
+
+    choose_addresses: AddressChoice = staticmethod(no_loopback)
+    _served = 0
+
+    async def get_component_candidates(
+        self, component: int, addresses: list[str], timeout: int = 5
+    ) -> list[aioice.Candidate]:
+        """Gather on the chosen addresses only."""
+        chosen = list(self.choose_addresses(addresses))[:MAX_LOCAL_ADDRESSES]
+        return await super().get_component_candidates(component, chosen, timeout)
+
+    async def recv(self) -> bytes:
+        """Take the next datagram; every 16th time everyone else in the loop has a turn first."""
+        self._served += 1
+        # A queue that is never empty is read without a pause, so a flood would stop the loop.
+        if self._served % DATAGRAMS_PER_TURN == 0:
+            await asyncio.sleep(0)
+        return await super().recv()
+
+
+# --- SCTP ---------------------------------------------------------------------------------
+
+
+class GuardedSctp(sctp.RTCSctpTransport):
+    """
+    An SCTP association that carries one ordered binary channel, number 0, agreed beforehand.
+
+    A breach ends this association and nothing else; `violation` then holds the reason.
+    """
+
+    def __init__(self, transport: Any, port: int = 5000) -> None:
+        super().__init__(transport, port)
+        self.violation = ""
+        # Our channel is reliable, so nothing needs FORWARD TSN and nobody is told we take it.
+        self._local_partial_reliability = False
+        self._first_window = self._advertised_rwnd
+        self._packets_taken = 0
+        self._packets_unacknowledged = 0
+        self._sack_timer: asyncio.TimerHandle | None = None
+
+    async def _handle_data(self, data: bytes) -> None:
+        if self.violation:
+            return
+        try:
+            await super()._handle_data(data)
+        except ConnectionError:
+            raise
+        except ChannelViolation as breach:
+            await self._refuse(str(breach))
+        except Exception:  # noqa: BLE001  the border to the library: nothing may reach the loop
+            await self._refuse("broken packet")
+
+    async def _refuse(self, reason: str) -> None:
+        dropped.count("sctp-violation")
+        self.violation = reason
+        await self._abort()
+        self._set_state(self.State.CLOSED)
+
+    async def _receive_chunk(self, chunk: sctp.Chunk) -> None:
+        if isinstance(chunk, sctp.ForwardTsnChunk):
+            raise ChannelViolation("messages skipped on a reliable channel")
+        await super()._receive_chunk(chunk)
+
+    async def _receive_data_chunk(self, chunk: sctp.DataChunk) -> None:
+        if chunk.stream_id != CHANNEL_ID:
+            raise ChannelViolation("data on a second channel")
+        if chunk.flags & sctp.SCTP_DATA_UNORDERED or not chunk.user_data:
+            raise ChannelViolation("unordered or empty fragment")
+        if self._is_too_far_ahead(chunk.tsn):
+            dropped.count("sctp-ahead")
+            self._sack_needed = True
+            return
+        await super()._receive_data_chunk(chunk)
+        self._check_unfinished_message()
+
+    def _mark_received(self, tsn: int) -> bool:
+        # The library sorts all that is out of order for every packet; under loss that takes
+        # most of its time. Here each number is touched once.
+        last = self._last_received_tsn
+        assert last is not None
+        if uint32_gte(last, tsn) or tsn in self._sack_misordered:
+            self._sack_duplicates.append(tsn)
+            return True
+        self._sack_misordered.add(tsn)
+        following = sctp.tsn_plus_one(last)
+        while following in self._sack_misordered:
+            self._sack_misordered.discard(following)
+            self._last_received_tsn = following
+            following = sctp.tsn_plus_one(following)
+        return False
+
+    def _is_too_far_ahead(self, tsn: int) -> bool:
+        """
+        Whether to drop a chunk as if lost; the next one in turn is always taken.
+
+        The library advertises a receive window and never enforces it.
+        """
+        if self._last_received_tsn is None:
+            raise ChannelViolation("data before the association is up")
+        ahead = (tsn - self._last_received_tsn) % sctp.SCTP_TSN_MODULO
+        if ahead <= 1 or ahead >= sctp.SCTP_TSN_MODULO // 2:
+            return False
+        return ahead > MAX_AHEAD_CHUNKS or self._buffered_bytes() > MAX_BUFFERED_BYTES
+
+    def _buffered_bytes(self) -> int:
+        return self._first_window - self._advertised_rwnd
+
+    def _check_unfinished_message(self) -> None:
+        """End a message that never ends: bytes received in turn that make no whole message."""
+        assert self._last_received_tsn is not None
+        waiting = self._get_inbound_stream(CHANNEL_ID).reassembly
+        if len(waiting) <= MAX_FRAGMENTS and self._buffered_bytes() <= MAX_MESSAGE_BYTES:
+            return
+        size = 0
+        for count, chunk in enumerate(waiting, 1):
+            if uint32_gt(chunk.tsn, self._last_received_tsn):
+                return
+            size += len(chunk.user_data)
+            if size > MAX_MESSAGE_BYTES or count > MAX_FRAGMENTS:
+                raise ChannelViolation("message too long")
+
+    async def _receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
+        if pp_id != sctp.WEBRTC_BINARY:
+            raise ChannelViolation("message that is not binary")
+        if len(data) > MAX_MESSAGE_BYTES:
+            raise ChannelViolation("message too long")
+        await super()._receive(stream_id, pp_id, data)
+
+    async def _receive_sack_chunk(self, chunk: sctp.SackChunk) -> None:
+        if not self._is_honest(chunk):
+            dropped.count("sctp-sack")
+            return
+        await super()._receive_sack_chunk(chunk)
+        self._cwnd = min(self._cwnd, MAX_CONGESTION_WINDOW)
+
+    def _is_honest(self, chunk: sctp.SackChunk) -> bool:
+        """
+        Whether a SACK speaks only of what we sent, in gaps that ascend.
+
+        The library walks every number of every gap, whatever it spans.
+        """
+        highest_sent = self._sent_queue[-1].tsn if self._sent_queue else self._last_sacked_tsn
+        outstanding = (highest_sent - chunk.cumulative_tsn) % sctp.SCTP_TSN_MODULO
+        if outstanding >= sctp.SCTP_TSN_MODULO // 2:
+            return False
+        end = 0
+        for first, last in chunk.gaps:
+            if not end < first <= last <= outstanding:
+                return False
+            end = last
+        return True
+
+    async def _send_sack(self) -> None:
+        """
+        Acknowledge every second packet, or 20 ms later (RFC 9260 section 6.2).
+
+        The library acknowledges each, which costs a third of its speed. At the start, and
+        whenever something is out of order, we do too.
+        """
+        self._packets_taken += 1
+        self._packets_unacknowledged += 1
+        is_orderly = not self._sack_misordered and not self._sack_duplicates
+        is_young = self._packets_taken <= EAGER_SACKS
+        if is_orderly and not is_young and self._packets_unacknowledged < 2:
+            loop = asyncio.get_running_loop()
+            self._sack_timer = loop.call_later(SACK_DELAY_S, self._send_late_sack)
+            return
+        await self._send_sack_now()
+
+    async def _send_sack_now(self) -> None:
+        self._packets_unacknowledged = 0
+        if self._sack_timer is not None:
+            self._sack_timer.cancel()
+            self._sack_timer = None
+        await super()._send_sack()
+
+    def _send_late_sack(self) -> None:
+        self._sack_timer = None
+        if self._association_state == self.State.ESTABLISHED:
+            spawn(self._send_sack_unless_gone(), name="webrtc-sack")
+
+    async def _send_sack_unless_gone(self) -> None:
+        with suppress(ConnectionError):
+            await self._send_sack_now()
+
+    async def _send_chunk(self, chunk: sctp.Chunk) -> None:
+        if isinstance(chunk, sctp.SackChunk):
+            # More would not fit into a packet, and the library would cut it anywhere.
+            chunk.gaps = chunk.gaps[:MAX_SACK_GAPS]
+            chunk.duplicates = chunk.duplicates[:MAX_SACK_DUPLICATES]
+        await super()._send_chunk(chunk)
+
+
+# --- Installation -------------------------------------------------------------------------
+
+_REPLACEMENTS: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
+    (sctp, "decode_params", decode_parameters),
+    (sctp, "parse_packet", parse_and_count),
+    (aioice.stun, "parse_message", parse_message),
+    (aioice.ice, "StunProtocol", GuardedStun),
+    (aiortc.rtcicetransport, "Connection", GuardedConnection),
+    (aiortc.rtcpeerconnection, "RTCSctpTransport", GuardedSctp),
+)
+
+
+def check_environment(versions: Mapping[str, str], optimize: int) -> None:
+    """
+    Refuse to run where the guards would not hold.
+
+    The libraries check a peer's input by `assert`, which `python -O` leaves out; and guards
+    reach into the libraries, so only versions they were tested with will do.
+
+    Raises CommanderError.
+    """
+    if optimize:
+        raise CommanderError(
+            "webrtc does not run under python -O, which removes checks of its libraries",
+            hint="start without -O and without PYTHONOPTIMIZE",
+        )
+    for name, tested in TESTED_VERSIONS.items():
+        found = versions.get(name, "")
+        if not found.startswith(tested):
+            raise CommanderError(
+                f"webrtc does not run with {name} {found or '(missing)'}: tested with {tested}x",
+                hint=f"pip install '{name}=={tested}*', or use --path direct or --path relay",
+            )
+
+
+def install_guards() -> None:
+    """
+    Put every guard in place and prove it; idempotent, and needed before any use of aiortc.
+
+    Raises CommanderError.
+    """
+    if is_installed():
+        return
+    check_environment({name: _version(name) for name in TESTED_VERSIONS}, sys.flags.optimize)
+    for module, name, replacement in _REPLACEMENTS:
+        setattr(module, name, replacement)
+    _OneLineASecond.attach("aiortc.rtcdtlstransport")
+    self_test()
+
+
+def is_installed() -> bool:
+    """Whether every guard is in place now."""
+    return all(getattr(module, name) is guard for module, name, guard in _REPLACEMENTS)
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+class _OneLineASecond(logging.Filter):
+    """Lets one record a second of a library's logger through."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._last = float("-inf")
+
+    @classmethod
+    def attach(cls, name: str) -> None:
+        logger = logging.getLogger(name)
+        if not any(isinstance(item, cls) for item in logger.filters):
+            logger.addFilter(cls(SystemClock()))
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = self._clock.monotonic()
+        if now - self._last < 1.0:
+            return False
+        self._last = now
+        return True
+
+
+def self_test() -> None:
+    """
+    Show that the guards are in place and refuse the shapes they are there for.
+
+    Raises CommanderError.
+    """
+    # In place first: without the guard, a shape below would not come back.
+    if not is_installed():
+        raise CommanderError("webrtc guards are not in place")
+    shapes: list[tuple[Callable[[bytes], object], bytes]] = [
+        (sctp.decode_params, struct.pack("!HH", 1, length)) for length in (0, 1, 3, 5, 65535)
+    ]
+    shapes += [(parse_packet, shape) for shape in _short_chunks()]
+    shapes.append((aioice.stun.parse_message, _short_attribute()))
+    for parser, shape in shapes:
+        if not _is_refused(parser, shape):
+            raise CommanderError(f"webrtc guard of {parser.__name__} does not refuse bad lengths")
+
+
+def _short_chunks() -> list[bytes]:
+    kinds = (sctp.DataChunk, sctp.InitChunk, sctp.SackChunk, sctp.ForwardTsnChunk)
+    shapes = []
+    for kind in kinds:
+        chunk = sctp.Chunk(body=b"\0")
+        chunk.type = kind.type
+        shapes.append(sctp.serialize_packet(5000, 5000, 0, chunk))
+    return shapes
+
+
+def _short_attribute() -> bytes:
+    attribute = struct.pack("!HH", 0x0024, 1) + bytes(4)
+    return struct.pack("!HHI12s", 1, len(attribute), aioice.stun.COOKIE, bytes(12)) + attribute
+
+
+def _is_refused(parser: Callable[[bytes], object], shape: bytes) -> bool:
+    try:
+        parser(shape)
+    except ValueError:
+        return True
+    return False
+
+
+# --- The loop's exception handler ------------------------------------------------------------
+
+
+def guard_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """
+    Count errors that the libraries leave to the event loop, instead of one traceback each.
+
+    Errors of everyone else reach the handler that was there before. Idempotent.
+    """
+    previous = loop.get_exception_handler()
+    if not isinstance(previous, _CountingHandler):
+        loop.set_exception_handler(_CountingHandler(previous))
+
+
+class _CountingHandler:
+    def __init__(self, previous: LoopHandler | None) -> None:
+        self._previous = previous
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, Exception) and is_library_error(error):
+            dropped.count("library-error")
+        elif self._previous is not None:
+            self._previous(loop, context)
+        else:
+            loop.default_exception_handler(context)
+
+
+def is_library_error(error: Exception) -> bool:
+    """Whether the innermost frame that belongs to the libraries or to us is the libraries'."""
+    owner = ""
+    trace = error.__traceback__
+    while trace is not None:
+        package = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package in LIBRARIES or package in OURS:
+            owner = package
+        trace = trace.tb_next
+    return owner in LIBRARIES
