@@ -21,7 +21,7 @@ STREAM_MESSAGE_BYTES: Final = 64 * 1024 + OVERHEAD_BYTES
 """Largest message of paths over TCP (relay, direct, memory)."""
 DATA_CHANNEL_MESSAGE_BYTES: Final = 16 * 1024
 """Largest message of a data channel: what every WebRTC peer takes without fragments."""
-MIN_MESSAGE_BYTES: Final = 1024
+MIN_MESSAGE_BYTES: Final = 8 * 1024
 """No path may have a smaller `max_message_bytes`."""
 
 
