@@ -1,13 +1,13 @@
 """
 Checks that each module of commander/ has its own test file, named as the module is.
 
-commander/<room>/<module>.py      is tested by tests/unit/<room>/test_<module>.py
-                                  or, when it is glue to the outside, tests/integration/<room>/test_<module>.py
-commander/<room>/<part>/<module>  the same with <room>/<part>, or in <room> with test_<part>_<module>.py
-commander/<module>.py             room "ground"
+commander/<room>/<module>.py         tests/unit/<room>/test_<module>.py, or for glue to the outside
+                                     tests/integration/<room>/test_<module>.py
+commander/<room>/<part>/<module>.py  the same with <room>/<part>, or test_<part>_<module>.py in <room>
+commander/<module>.py                room "ground"
 
-Modules without one stand in scripts/mirror_exceptions.txt with a reason. That list may only shrink: an entry
-whose module has a test file by now, or is gone, fails as well. `--list` prints what is missing.
+Modules without one stand in scripts/mirror_exceptions.txt with a reason. That list may only shrink:
+an entry whose module has a test file by now, or is gone, fails as well. `--list` prints the missing.
 """
 
 from __future__ import annotations

@@ -1,0 +1,83 @@
+"""Fixtures of all tests: a clean environment, and the real servers, each started once when first asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.canaries import Canaries
+from tests.support.loop_thread import LoopThread
+from tests.support.processes import Family, Home
+from tests.support.servers.http import HttpServer
+from tests.support.servers.http_proxy import HttpProxy
+from tests.support.servers.postgres import Postgres
+from tests.support.servers.sshd import Sshd
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_LEAKS = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "GATEWAY_CONFIG")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy, no setting and no home of the person who runs the tests has a part in them."""
+    for name in [*os.environ]:
+        if name.upper() in _PROXIES or name.startswith(("COMMANDER_", "PG")) or name in _LEAKS:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", "/nonexistent")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """The directories of one user."""
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def family() -> Iterator[Family]:
+    """Where a test starts its programs; fails the test when one leaves something behind."""
+    with Family() as family:
+        yield family
+
+
+@pytest.fixture
+def canaries() -> Canaries:
+    """Marked values of this test alone."""
+    return Canaries()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL; tests may make databases and tables but must not stop it."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sshd() -> Iterator[Sshd]:
+    """A real sshd."""
+    with Sshd() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def http_server() -> Iterator[HttpServer]:
+    """A plain HTTP server in a process of its own."""
+    with HttpServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def http_proxy() -> AsyncIterator[HttpProxy]:
+    """A CONNECT proxy with counters in this test's event loop."""
+    async with HttpProxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def server_loop() -> Iterator[LoopThread]:
+    """An event loop in another thread, for asyncio servers in tests that are not asynchronous."""
+    with LoopThread() as loop:
+        yield loop
