@@ -23,6 +23,7 @@ from commander.authority.statements import (
     Access,
     Administrator,
     Application,
+    Body,
     Device,
     Folder,
     Gateway,
@@ -96,12 +97,39 @@ def apply(state: State, statement: Statement) -> None:
     if (statement.kind is Kind.GENESIS) != (statement.seq == 0):
         raise _refuse(Code.STATEMENT_NOT_ENTITLED, "genesis is the first statement and only that")
     statement.verify(_signer_key(state, statement, body))
+    uid = _own_uid(body)
+    taken = state.kinds.get(uid)
+    # Only a role is stated again, to change it.
+    _need_new(taken is None or taken is statement.kind is Kind.ROLE, f"{taken} {uid}")
     rule, effect = _RULES[statement.kind]
     rule(state, statement, body)
     effect(state, statement, body)
+    if uid:
+        state.kinds[uid] = statement.kind
     state.seq = statement.seq
     state.head = statement.digest()
     state.digests.append(state.head)
+
+
+def _own_uid(body: Body) -> str:
+    """The UID a statement introduces, or "" for those that only speak of others."""
+    match body:
+        case User():
+            return body.user
+        case Device():
+            return body.device
+        case Role():
+            return body.role
+        case Folder():
+            return body.folder
+        case Application():
+            return body.application
+        case Voucher():
+            return body.voucher
+        case Gateway():
+            return body.gateway
+        case _:
+            return ""
 
 
 def _signer_key(state: State, statement: Statement, body: object) -> VerifyKey:
@@ -181,7 +209,6 @@ def _rule_user(state: State, statement: Statement, body: User) -> None:
     _need_form(is_uid(body.user), "the user UID")
     _need_form(is_normal_email(body.email), "the e-mail")
     _check_keys(body.sign_key, body.box_key)
-    _need_new(not state.users.known(body.user), f"user {body.user}")
     _need_new(state.user_by_email(body.email) is None, f"user {body.email}")
     if statement.signer == ROOT:
         return
@@ -208,7 +235,6 @@ def _rule_device(state: State, statement: Statement, body: Device) -> None:
     _need_form(is_uid(body.device), "the device UID")
     _check_name(body.name)
     _check_keys(body.sign_key, body.box_key)
-    _need_new(not state.devices.known(body.device), f"device {body.device}")
 
 
 def _rule_administrator(state: State, statement: Statement, body: Administrator) -> None:
@@ -241,7 +267,6 @@ def _rule_membership(state: State, statement: Statement, body: Membership) -> No
 def _rule_folder(state: State, statement: Statement, body: Folder) -> None:
     _need(statement, statement.signer == body.owner)
     _need_form(is_uid(body.folder), "the folder UID")
-    _need_new(not state.folders.known(body.folder), f"folder {body.folder}")
 
 
 def _rule_access(state: State, statement: Statement, body: Access) -> None:
@@ -265,12 +290,10 @@ def _rule_application(state: State, statement: Statement, body: Application) -> 
     _need(statement, statement.signer == body.owner)
     _need_allowed(state, statement, Action.CREATE_APPLICATION)
     _need_form(is_uid(body.application), "the application UID")
-    _need_new(not state.applications.known(body.application), f"application {body.application}")
 
 
 def _rule_voucher(state: State, statement: Statement, body: Voucher) -> None:
     _need_form(is_uid(body.voucher), "the voucher UID")
-    _need_new(not state.vouchers.known(body.voucher), f"voucher {body.voucher}")
     _need_form(statement.time < body.not_after, "the expiry")
     if body.purpose == "user":
         _need_allowed(state, statement, Action.ADMINISTER)
@@ -287,7 +310,6 @@ def _rule_gateway(state: State, statement: Statement, body: Gateway) -> None:
         len(body.ksm_key) == KSM_KEY_BYTES and body.ksm_key[0] == 4, "the gateway's P-256 key"
     )
     _check_keys(body.sign_key, body.box_key)
-    _need_new(not state.gateways.known(body.gateway), f"gateway {body.gateway}")
     _need_new(
         all(known.client_id != body.client_id for known in state.gateways.values()), "the client"
     )

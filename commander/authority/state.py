@@ -21,6 +21,7 @@ from commander.authority.statements import (
     Folder,
     Gateway,
     Genesis,
+    Kind,
     Membership,
     Revoke,
     Role,
@@ -107,6 +108,8 @@ class State:
         self.gateways: Facts[Gateway] = Facts()
         self.used_vouchers: set[str] = set()
         self.digests: list[bytes] = []
+        # One name space for all kinds: a device that took a user's UID would be judged as that user.
+        self.kinds: dict[str, Kind] = {}
 
     def user_of(self, principal: str, at: int | None = None) -> User | None:
         """The user a user or device UID stands for, while both hold."""

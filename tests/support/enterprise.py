@@ -51,7 +51,7 @@ class Person:
     email: str
     identity: SigningKey = field(default_factory=SigningKey.generate)
     box: BoxPrivateKey = field(default_factory=BoxPrivateKey.generate)
-    device: DeviceUid = DeviceUid("")
+    device: DeviceUid = field(default_factory=lambda: DeviceUid(new_uid()))
     device_key: SigningKey = field(default_factory=SigningKey.generate)
     device_box: BoxPrivateKey = field(default_factory=BoxPrivateKey.generate)
 
