@@ -267,6 +267,7 @@ class Family:
         for pid in marked_processes(self.mark):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        until(lambda: not marked_processes(self.mark), "the killed processes gone")
 
     def __enter__(self) -> Self:
         return self
