@@ -53,6 +53,13 @@ class Facts(Generic[_T]):
     def __init__(self) -> None:
         self._by_key: dict[object, list[Fact[_T]]] = defaultdict(list)
 
+    def copy(self) -> Facts[_T]:
+        """A copy that changes apart from this one; values are shared, since they are frozen."""
+        other: Facts[_T] = Facts()
+        for key, facts in self._by_key.items():
+            other._by_key[key] = [Fact(fact.value, fact.since, fact.until) for fact in facts]
+        return other
+
     def add(self, key: object, value: _T, seq: int) -> None:
         """State a fact; one already holding for the key ends here."""
         self.end(key, seq)
@@ -110,6 +117,14 @@ class State:
         self.digests: list[bytes] = []
         # One name space for all kinds: a device that took a user's UID would be judged as that user.
         self.kinds: dict[str, Kind] = {}
+
+    def copy(self) -> State:
+        """A copy to apply statements to, for who must be able to drop them again."""
+        other = State()
+        for name, value in vars(self).items():
+            is_mutable = isinstance(value, Facts | set | list | dict)
+            setattr(other, name, value.copy() if is_mutable else value)
+        return other
 
     def user_of(self, principal: str, at: int | None = None) -> User | None:
         """The user a user or device UID stands for, while both hold."""
