@@ -11,10 +11,13 @@ import pytest
 from tests.support.canaries import Canaries
 from tests.support.loop_thread import LoopThread
 from tests.support.processes import Family, Home
+from tests.support.scenarios import pytest_runtest_makereport, pytest_terminal_summary
 from tests.support.servers.http import HttpServer
 from tests.support.servers.http_proxy import HttpProxy
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.sshd import Sshd
+
+__all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]  # hooks that pytest finds here
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _LEAKS = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "GATEWAY_CONFIG")
