@@ -1,0 +1,61 @@
+"""TLS contexts: verification is always on, with one named exception that trusts nothing it reads."""
+
+from __future__ import annotations
+
+import hmac
+import ssl
+
+from commander.crypto.kdf import sha256
+from commander.errors import InvalidInput, Tampered
+
+MAX_PEM = 256 * 1024
+
+
+def verified_context(ca: str) -> ssl.SSLContext:
+    """
+    A client context that checks certificate and name against `ca` (PEM), or the machine's
+    authorities when it is empty. Raises InvalidInput for something that is no certificate.
+
+    SSLKEYLOGFILE is ignored: a variable must not give the session keys away.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if not ca:
+        context.load_default_certs()
+        return context
+    if len(ca) > MAX_PEM:
+        raise InvalidInput("the CA file is too large")
+    try:
+        context.load_verify_locations(cadata=ca)
+    except (ssl.SSLError, ValueError):
+        raise InvalidInput(
+            "the CA file holds no certificate", hint="it must be PEM: -----BEGIN CERTIFICATE-----"
+        ) from None
+    return context
+
+
+def unverified_context() -> ssl.SSLContext:
+    """
+    A context that accepts any certificate, for `bootstrap` alone.
+
+    What is read over it is worthless until `check_fingerprint` has accepted the CA in it.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def check_fingerprint(ca: str, fingerprint: bytes) -> None:
+    """Raise Tampered unless the SHA-256 of the one certificate in `ca` (its DER) is the pinned one."""
+    try:
+        der = ssl.PEM_cert_to_DER_cert(ca[:MAX_PEM])
+    except ValueError:
+        der = b""
+    if not der or not hmac.compare_digest(sha256(der), fingerprint):
+        raise Tampered(
+            "the server's certificate authority is not the one in the join string",
+            hint="somebody may be between you and the server; ask for a new join string",
+        )
