@@ -187,8 +187,8 @@ class ReceiveWindow:
         """
         The credit to give now, or 0 for none; `spare` is what the tunnel's budget has left.
 
-        The window doubles while the sender uses it up and the socket keeps pace, so
-        that a long fat path fills; a socket that stalls does not earn a larger one.
+        The window doubles each time four windows went through and the socket keeps pace,
+        so that a long fat path fills; a socket that stalls does not earn a larger one.
         """
         if self.eof:
             return 0
@@ -200,8 +200,7 @@ class ReceiveWindow:
         return target if target - self.granted >= self.window // 4 else 0
 
     def _grow(self, spare: int) -> None:
-        is_used = self.granted - self.received < self.window // 2
         is_drained = self.received - self.drained < self.window // 4
-        is_wanted = is_used and is_drained and self.drained >= self.window < MAX_WINDOW
+        is_wanted = is_drained and self.drained >= 4 * self.window < 4 * MAX_WINDOW
         if is_wanted and 2 * self.window - self.outstanding <= spare:
             self.window *= 2

@@ -1,0 +1,592 @@
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from commander.errors import InvalidInput
+from commander.tunnel import frames, mux
+from commander.tunnel.buffers import FIRST_WINDOW, INITIAL_CREDIT, MAX_WINDOW
+from commander.tunnel.codes import CloseCode, ProtocolViolation, ResetCode, Role, StreamRefused
+from commander.tunnel.mux import Mux, MuxLimits
+
+BIG = 64 * 1024
+
+
+def client(limits: MuxLimits | None = None) -> Mux:
+    return Mux(Role.CLIENT, limits)
+
+
+def gateway(limits: MuxLimits | None = None) -> Mux:
+    return Mux(Role.GATEWAY, limits)
+
+
+def message(*sent: frames.Frame) -> bytes:
+    return frames.message_of(sent)
+
+
+def sent_frames(end: Mux) -> list[frames.Frame]:
+    """Everything an end has to say, as frames."""
+    out: list[frames.Frame] = []
+    while end.has_pending():
+        built = end.data_to_send()
+        if built:
+            out.extend(frames.parse(built))
+    return out
+
+
+def exchange(one: Mux, two: Mux) -> tuple[list[mux.Event], list[mux.Event]]:
+    """Let both ends talk until they have nothing more to say; returns the events of each."""
+    events: tuple[list[mux.Event], list[mux.Event]] = ([], [])
+    while one.has_pending() or two.has_pending():
+        for sender, receiver, seen in ((one, two, events[1]), (two, one, events[0])):
+            built = sender.data_to_send() if sender.has_pending() else b""
+            if built:
+                seen.extend(receiver.receive(built))
+    return events
+
+
+def connected() -> tuple[Mux, Mux, int]:
+    one, two = client(), gateway()
+    stream = one.open(b"db:5432")
+    exchange(one, two)
+    two.accept(stream)
+    exchange(one, two)
+    return one, two, stream
+
+
+def data_of(events: list[mux.Event], stream: int) -> bytes:
+    return b"".join(
+        bytes(event.data)
+        for event in events
+        if isinstance(event, mux.DataReceived) and event.stream == stream
+    )
+
+
+def test_a_stream_is_requested_accepted_and_carries_bytes_both_ways() -> None:
+    """The ordinary life of a stream."""
+    one, two = client(), gateway()
+    stream = one.open(b"db:5432")
+    one.send(stream, b"early")
+
+    _, seen = exchange(one, two)
+    assert seen[0] == mux.StreamRequested(stream, b"db:5432")
+    assert data_of(seen, stream) == b"early"
+
+    two.accept(stream)
+    two.send(stream, b"banner")
+    seen, _ = exchange(one, two)
+    assert seen[0] == mux.StreamAccepted(stream)
+    assert data_of(seen, stream) == b"banner"
+
+
+def test_ids_are_odd_rise_by_two_and_are_never_used_again() -> None:
+    """Also after a stream is over."""
+    one = client()
+    ids = []
+    for _ in range(3):
+        ids.append(one.open(b""))
+        one.reset(ids[-1], ResetCode.ABORTED)
+    assert ids == [1, 3, 5]
+
+
+def test_half_close_leaves_the_other_direction_open() -> None:
+    """The end of one direction says nothing about the other."""
+    one, two, stream = connected()
+    one.send(stream, b"request")
+    one.eof(stream)
+    _, seen = exchange(one, two)
+    assert seen[-1] == mux.EofReceived(stream)
+
+    two.send(stream, b"answer")
+    two.eof(stream)
+    seen, _ = exchange(one, two)
+    assert data_of(seen, stream) == b"answer"
+    assert seen[-1] == mux.EofReceived(stream)
+    assert one.streams_open == two.streams_open == 0
+
+
+def test_a_finished_stream_leaves_nothing_behind() -> None:
+    """After thousands of streams all tables are empty and all budgets whole."""
+    one, two = client(), gateway()
+    for _ in range(3000):
+        stream = one.open(b"x")
+        one.send(stream, b"hi")
+        one.eof(stream)
+        exchange(one, two)
+        two.accept(stream)
+        two.drained(stream, 2)
+        two.eof(stream)
+        exchange(one, two)
+    for end in (one, two):
+        assert end.streams_open == 0
+        assert end.held_bytes == 0
+        assert end._granted == 0
+        assert not end._due
+        assert end._turns.is_empty
+        assert not end.has_pending()
+    assert one.streams_total == two.streams_total == 3000
+
+
+def test_a_reset_reaches_the_other_end_with_its_code() -> None:
+    """And the stream is gone on both."""
+    one, two, stream = connected()
+    two.reset(stream, ResetCode.TARGET_REFUSED, "connection\nrefused")
+    seen, _ = exchange(one, two)
+    assert seen == [mux.StreamReset(stream, ResetCode.TARGET_REFUSED, "connection?refused")]
+    assert one.streams_open == two.streams_open == 0
+
+
+def test_frames_to_a_stream_that_is_over_are_ignored() -> None:
+    """What was under way when a stream was reset does no harm."""
+    one, two, stream = connected()
+    one.send(stream, b"late")
+    late = one.data_to_send()
+    two.reset(stream, ResetCode.ABORTED)
+    assert two.receive(late) == []
+    assert two.receive(message(frames.Credit(stream, 1), frames.Ack(stream, 1))) == []
+    two.accept(stream)
+    two.send(stream, b"x")
+    two.eof(stream)
+    two.drained(stream, 5)
+    assert [type(frame) for frame in sent_frames(two)] == [frames.Reset]
+
+
+def test_the_1025th_stream_is_refused_on_both_sides() -> None:
+    """Our own client refuses itself; a hostile one is reset, and the others live on."""
+    one, two = client(), gateway()
+    for _ in range(1024):
+        one.open(b"")
+    with pytest.raises(StreamRefused) as refusal:
+        one.open(b"")
+    assert refusal.value.reset_code is ResetCode.TOO_MANY_STREAMS
+    exchange(one, two)
+    assert two.streams_open == 1024
+
+    assert two.receive(message(frames.Open(2049, b""))) == []
+    sent = sent_frames(two)
+    assert frames.Reset(2049, ResetCode.TOO_MANY_STREAMS, "too many open connections") in sent
+    assert two.streams_open == 1024
+
+
+def test_a_flood_of_refused_streams_ends_the_tunnel() -> None:
+    """Refusals pile up only so far while the path takes nothing."""
+    two = gateway(MuxLimits(max_streams=1))
+    two.receive(message(frames.Open(1, b"")))
+    with pytest.raises(ProtocolViolation):
+        for stream in range(3, 100_000, 2):
+            two.receive(message(frames.Open(stream, b"")))
+
+
+def test_too_much_meta_is_refused() -> None:
+    """4 KiB is the limit."""
+    one = client()
+    one.open(b"m" * 4096)
+    with pytest.raises(InvalidInput):
+        one.open(b"m" * 4097)
+
+
+VIOLATIONS_OF_CLIENT: list[list[frames.Frame]] = [
+    [frames.Open(3, b"")],
+    [frames.Open(2, b"")],
+    [frames.Open(1, b""), frames.Open(1, b"")],
+    [frames.Open(1, b""), frames.Opened(1)],
+    [frames.Data(1, 0, b"x")],
+    [frames.Open(1, b""), frames.Data(3, 0, b"x")],
+    [frames.Open(1, b""), frames.Data(2, 0, b"x")],
+    [frames.Open(1, b""), frames.Data(1, 1, b"x")],
+    [frames.Open(1, b""), frames.Data(1, 0, b"x"), frames.Data(1, 0, b"x")],
+    [frames.Open(1, b""), frames.Data(1, 0, b"x" * (INITIAL_CREDIT + 1))],
+    [frames.Open(1, b""), frames.Eof(1, 1)],
+    [frames.Open(1, b""), frames.Eof(1, 0), frames.Eof(1, 0)],
+    [frames.Open(1, b""), frames.Eof(1, 0), frames.Data(1, 0, b"x")],
+    [frames.Open(1, b""), frames.Credit(1, INITIAL_CREDIT)],
+    [frames.Open(1, b""), frames.Credit(1, MAX_WINDOW + 1)],
+    [frames.Open(1, b""), frames.Ack(1, 0)],
+    [frames.Open(1, b""), frames.Ack(1, 1)],
+    [frames.Resume(1, True, 0, ())],
+]
+
+
+@pytest.mark.parametrize("sent", VIOLATIONS_OF_CLIENT)
+def test_a_gateway_ends_the_tunnel_of_a_client_that_breaks_the_rules(
+    sent: list[frames.Frame],
+) -> None:
+    """Order, offsets, credit, parity and ids are all enforced."""
+    with pytest.raises(ProtocolViolation):
+        gateway().receive(message(*sent))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [frames.Open(2, b"")],
+        [frames.Open(1, b"")],
+        [frames.Data(1, 0, b"x")],
+        [frames.Opened(1), frames.Opened(1)],
+        [frames.Opened(3)],
+        [frames.Eof(1, 0)],
+    ],
+)
+def test_a_client_ends_the_tunnel_of_a_gateway_that_breaks_the_rules(
+    sent: list[frames.Frame],
+) -> None:
+    """A gateway opens nothing, and sends nothing before it accepts."""
+    one = client()
+    one.open(b"")
+    with pytest.raises(ProtocolViolation):
+        one.receive(message(*sent))
+
+
+def test_a_reader_that_stalls_stops_its_sender_and_nobody_else() -> None:
+    """Undrained bytes never pass the window; another stream goes on."""
+    one, two = client(), gateway()
+    stalled, other = one.open(b""), one.open(b"")
+    exchange(one, two)
+    two.accept(stalled)
+    two.accept(other)
+    exchange(one, two)
+    received = 0
+    for _ in range(200):
+        if one.room(stalled) >= BIG:
+            one.send(stalled, bytes(BIG))
+        one.send(other, b"x" * 100)
+        _, seen = exchange(one, two)
+        received += len(data_of(seen, stalled))
+        assert data_of(seen, other) == b"x" * 100
+        two.drained(other, 100)
+    assert received == FIRST_WINDOW
+    assert one.room(stalled) < BIG
+
+    two.drained(stalled, received)
+    _, seen = exchange(one, two)
+    assert len(data_of(seen, stalled)) == FIRST_WINDOW
+
+
+def test_the_window_grows_while_the_socket_keeps_pace() -> None:
+    """A stream that drains gets up to 4 MiB, and never more."""
+    one, two, stream = connected()
+    for _ in range(1000):
+        one.send(stream, bytes(BIG))
+        _, seen = exchange(one, two)
+        two.drained(stream, len(data_of(seen, stream)))
+        assert two._streams[stream].receiver.outstanding <= MAX_WINDOW
+    assert two._streams[stream].receiver.window > FIRST_WINDOW
+
+
+def test_all_streams_together_keep_to_the_receive_budget() -> None:
+    """1,024 stalled streams may cost 64 MiB, the published bound."""
+    one, two = client(), gateway()
+    ids = [one.open(b"") for _ in range(1024)]
+    exchange(one, two)
+    for stream in ids:
+        two.accept(stream)
+        one.send(stream, bytes(INITIAL_CREDIT * 4))
+    _, seen = exchange(one, two)
+    held = sum(len(event.data) for event in seen if isinstance(event, mux.DataReceived))
+    assert two._granted <= 64 * 1024 * 1024
+    assert held <= 64 * 1024 * 1024
+
+
+def test_a_blocked_path_bounds_what_is_taken_from_sockets() -> None:
+    """Per stream 256 KiB; when the tunnel is full only small shares go on."""
+    one = client()
+    streams = [one.open(b"") for _ in range(200)]
+    taken = 0
+    for stream in streams:
+        while room := one.room(stream):
+            one.send(stream, bytes(min(room, BIG)))
+            taken += min(room, BIG)
+    assert taken == one.held_bytes
+    assert taken <= 32 * 1024 * 1024 + 200 * 32 * 1024 + BIG
+
+
+def test_unacknowledged_bytes_are_kept_and_acknowledged_ones_are_not() -> None:
+    """Replay needs them; an ACK frees them, also for small remainders."""
+    one, two, stream = connected()
+    one.send(stream, b"x" * 1000)
+    exchange(one, two)
+    assert one.held_bytes == 1000
+
+    two.acknowledge()
+    exchange(one, two)
+    assert one.held_bytes == 0
+    assert one.take_eased() == {stream}
+
+
+def test_interactive_bytes_overtake_bulk() -> None:
+    """A keystroke goes out with the next message although megabytes wait."""
+    one, two = client(), gateway()
+    one.set_message_limit(BIG)
+    bulk, keys = one.open(b""), one.open(b"")
+    exchange(one, two)
+    two.accept(bulk)
+    two.accept(keys)
+    exchange(one, two)
+    one.send(bulk, bytes(200_000))
+    one.data_to_send()
+    one.send(keys, b"k")
+
+    first = [f for f in frames.parse(one.data_to_send()) if isinstance(f, frames.Data)]
+    assert first[0].stream == keys
+    assert first[1].stream == bulk
+
+
+def test_many_interactive_streams_do_not_starve_bulk() -> None:
+    """Small chunks take half of a message at most while bulk waits."""
+    one, two = client(), gateway()
+    bulk = one.open(b"")
+    small = [one.open(b"") for _ in range(100)]
+    exchange(one, two)
+    one.send(bulk, bytes(INITIAL_CREDIT))
+    for stream in small:
+        one.send(stream, bytes(4000))
+    first = frames.parse(one.data_to_send())
+    sizes: dict[bool, int] = defaultdict(int)
+    for frame in first:
+        if isinstance(frame, frames.Data):
+            sizes[frame.stream == bulk] += len(frame.data)
+    assert sizes[True] >= 4000
+    assert sizes[False] >= 4000
+
+
+def test_bulk_streams_take_turns() -> None:
+    """With several busy streams no one sends twice before the others sent once."""
+    one, two = client(), gateway()
+    one.set_message_limit(8 * 1024)
+    streams = [one.open(b"") for _ in range(4)]
+    exchange(one, two)
+    for stream in streams:
+        one.send(stream, bytes(INITIAL_CREDIT))
+    order = [frame.stream for frame in sent_frames(one) if isinstance(frame, frames.Data)]
+    assert sorted(order[:4]) == streams
+    assert sorted(order[4:8]) == streams
+
+
+def test_a_million_small_writes_cost_few_objects() -> None:
+    """One-byte writes are joined, before and after they are sent."""
+    one, two, stream = connected()
+    for _ in range(100_000):
+        one.send(stream, b"x")
+    sender = one._streams[stream].sender
+    assert len(sender._unsent) < 20
+    _, seen = exchange(one, two)
+    assert data_of(seen, stream) == b"x" * 100_000
+    for _ in range(1000):
+        one.send(stream, b"y")
+        exchange(one, two)
+    assert len(sender._kept) < 20
+
+
+def test_ping_is_answered_and_a_flood_of_pings_is_bounded() -> None:
+    """At most 16 answers wait at a time."""
+    one, two = client(), gateway()
+    one.ping(77)
+    seen, _ = exchange(one, two)
+    assert seen == [mux.PongReceived(77)]
+
+    two.receive(message(*[frames.Ping(token) for token in range(1000)]))
+    assert len(sent_frames(two)) == 16
+
+
+def test_progress_is_reported() -> None:
+    """The last value wins."""
+    one, two = client(), gateway()
+    one.progress(5)
+    one.progress(9)
+    _, seen = exchange(one, two)
+    assert seen == [mux.ProgressReceived(9)]
+
+
+def test_close_is_the_last_word() -> None:
+    """Whatever waited is dropped; nothing after CLOSE counts."""
+    one, two, stream = connected()
+    one.send(stream, b"never")
+    one.close(CloseCode.STOPPED, "done")
+    assert sent_frames(one) == [frames.Close(CloseCode.STOPPED, "done")]
+
+    seen = two.receive(message(frames.Close(CloseCode.REVOKED, "bye"), frames.Ping(1)))
+    assert seen == [mux.TunnelClosed(CloseCode.REVOKED, "bye")]
+    assert not two.has_pending()
+
+
+def test_codes_of_a_later_version_are_read_as_other() -> None:
+    """An unknown number is no error."""
+    one, two, stream = connected()
+    two.receive(message(frames.Reset(stream, 999, "")))
+    assert one.receive(message(frames.Close(999, ""))) == [mux.TunnelClosed(CloseCode.OTHER, "")]
+
+
+class _Model:
+    """What each stream should have delivered, whatever the order of everything else."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.ends = {Role.CLIENT: client(), Role.GATEWAY: gateway()}
+        self.wire: dict[Role, list[bytes]] = {Role.CLIENT: [], Role.GATEWAY: []}
+        self.written: dict[tuple[Role, int], bytearray] = defaultdict(bytearray)
+        self.arrived: dict[tuple[Role, int], bytearray] = defaultdict(bytearray)
+        self.undrained: dict[tuple[Role, int], int] = defaultdict(int)
+        self.ended: set[tuple[Role, int]] = set()
+        self.end_seen: set[tuple[Role, int]] = set()
+        self.streams: list[int] = []
+
+    def step(self) -> None:
+        role = self.rng.choice(list(Role))
+        action = self.rng.choice([self.open, self.write, self.write, self.end, self.carry,
+                                  self.carry, self.deliver, self.deliver, self.drain])  # fmt: skip
+        action(role)
+
+    def open(self, role: Role) -> None:
+        self.streams.append(self.ends[Role.CLIENT].open(b"m"))
+
+    def write(self, role: Role) -> None:
+        if not self.streams:
+            return
+        stream = self.rng.choice(self.streams)
+        key = (role, stream)
+        if key in self.ended or self.ends[role].room(stream) == 0:
+            return
+        if role is Role.GATEWAY and not self.ends[role]._streams[stream].is_accepted:
+            return
+        size = min(self.rng.choice([1, 10, 5000, BIG]), self.ends[role].room(stream))
+        data = self.rng.randbytes(size)
+        self.written[key] += data
+        self.ends[role].send(stream, data)
+
+    def end(self, role: Role) -> None:
+        end = self.ends[role]
+        known = [stream for stream in self.streams if end.has_stream(stream)]
+        if role is Role.GATEWAY:
+            known = [stream for stream in known if end._streams[stream].is_accepted]
+        if known:
+            stream = self.rng.choice(known)
+            self.ended.add((role, stream))
+            end.eof(stream)
+
+    def carry(self, role: Role) -> None:
+        end = self.ends[role]
+        if self.rng.random() < 0.2:
+            end.acknowledge()
+        built = end.data_to_send() if end.has_pending() else b""
+        if built:
+            self.wire[role].append(built)
+
+    def deliver(self, role: Role) -> None:
+        if not self.wire[role]:
+            return
+        receiver = self.ends[role.peer]
+        for event in receiver.receive(self.wire[role].pop(0)):
+            match event:
+                case mux.StreamRequested(stream, _):
+                    receiver.accept(stream)
+                case mux.DataReceived(stream, data):
+                    assert (role, stream) not in self.end_seen
+                    self.arrived[role, stream] += data
+                    self.undrained[role, stream] += len(data)
+                case mux.EofReceived(stream):
+                    self.end_seen.add((role, stream))
+                case _:
+                    assert isinstance(event, mux.StreamAccepted)
+
+    def drain(self, role: Role) -> None:
+        for (sender, stream), size in list(self.undrained.items()):
+            if sender is role and size:
+                part = self.rng.randint(0, size)
+                self.undrained[sender, stream] -= part
+                self.ends[sender.peer].drained(stream, part)
+
+    def settle(self) -> None:
+        for _ in range(5_000):
+            for role in Role:
+                self.carry(role)
+                self.deliver(role)
+                self.drain(role)
+                for stream in self.streams:
+                    state = self.ends[role]._streams.get(stream)
+                    if state is not None and (role is Role.CLIENT or state.is_accepted):
+                        self.ended.add((role, stream))
+                        self.ends[role].eof(stream)
+            if not any(end.streams_open or end.has_pending() for end in self.ends.values()):
+                return
+        raise AssertionError("the two ends never came to rest")
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), steps=st.integers(0, 300))
+def test_two_ends_deliver_every_byte_once_and_in_order(seed: int, steps: int) -> None:
+    """Whatever the order of writes, messages, deliveries and drains, bytes and ends arrive."""
+    model = _Model(random.Random(seed))
+    for _ in range(steps):
+        model.step()
+    model.settle()
+    for key in model.written.keys() | model.arrived.keys():
+        assert model.arrived[key] == model.written[key]
+    for end in model.ends.values():
+        assert end.held_bytes == 0
+        assert end._granted == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(limit=st.integers(5000, BIG), sizes=st.lists(st.integers(1, 20_000), max_size=10))
+def test_events_do_not_depend_on_how_messages_are_cut(limit: int, sizes: list[int]) -> None:
+    """Any message size of the path gives the same bytes in the same order."""
+    one, two, stream = connected()
+    one.set_message_limit(limit)
+    written = b"".join(bytes([index]) * size for index, size in enumerate(sizes))
+    for index, size in enumerate(sizes):
+        one.send(stream, bytes([index]) * size)
+    one.eof(stream)
+    _, seen = exchange(one, two)
+    assert data_of(seen, stream) == written[: len(data_of(seen, stream))]
+    assert len(data_of(seen, stream)) == min(len(written), FIRST_WINDOW)
+
+
+@given(st.binary(max_size=200), st.sampled_from(list(Role)))
+def test_random_messages_give_events_or_the_one_error(noise: bytes, role: Role) -> None:
+    """No other exception leaves the state machine."""
+    end = Mux(role)
+    if role is Role.CLIENT:
+        end.open(b"")
+    for built in (noise, b"\x01" + noise):
+        try:
+            end.receive(built)
+        except ProtocolViolation:
+            return
+
+
+def test_a_conversation_cut_at_every_message_delivers_a_prefix() -> None:
+    """However early the path dies, what arrived is a prefix of what was written."""
+    one, two, stream = connected()
+    written = random.Random(1).randbytes(100_000)
+    one.send(stream, written)
+    built: list[bytes] = []
+    while one.has_pending():
+        built.append(one.data_to_send())
+    for cut in range(len(built) + 1):
+        _, receiver, _ = connected()
+        events: list[mux.Event] = []
+        for part in built[:cut]:
+            events.extend(receiver.receive(part))
+        assert written.startswith(data_of(events, stream))
+
+
+@pytest.mark.parametrize("chunk", [1, 100, 5000, BIG])
+def test_replay_gives_back_exactly_the_unacknowledged_bytes(chunk: int) -> None:
+    """From every offset between acknowledged and sent the kept bytes are whole."""
+    one, two, stream = connected()
+    written = random.Random(2).randbytes(4 * chunk)
+    for start in range(0, len(written), chunk):
+        one.send(stream, written[start : start + chunk])
+        while one.has_pending():
+            one.data_to_send()
+    sender = one._streams[stream].sender
+    one.receive(message(frames.Ack(stream, chunk)))
+    for offset in {chunk, chunk + 1, sender.sent - 1, sender.sent} & set(
+        range(chunk, sender.sent + 1)
+    ):
+        assert b"".join(sender.replay(offset)) == written[offset : sender.sent]
+    assert two is not None
