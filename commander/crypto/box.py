@@ -44,8 +44,15 @@ class BoxPublicKey:
             raise InvalidInput("box key is not valid") from None
 
     def seal(self, plaintext: bytes, purpose: str, *context: Field) -> bytes:
-        """Encrypt so that only the private key opens it, and only for this purpose and context."""
-        return VERSION + _SUITE.encrypt(plaintext, self._key, encode(purpose, *context))
+        """
+        Encrypt so that only the private key opens it, and only for this purpose and context.
+
+        Raises InvalidInput for a key of low order, which shows only now.
+        """
+        try:
+            return VERSION + _SUITE.encrypt(plaintext, self._key, encode(purpose, *context))
+        except ValueError:
+            raise InvalidInput("box key is not valid") from None
 
 
 class BoxPrivateKey:
