@@ -1,0 +1,110 @@
+"""What one process tells another about its tunnels; the JSON of `pam tunnel list` and `show`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from commander.errors import InvalidInput
+
+LINE_LIMIT = 1024 * 1024
+
+
+class StreamInfo(msgspec.Struct, frozen=True):
+    """One open TCP connection of a tunnel; times in seconds since 1970 UTC."""
+
+    stream: int
+    program: str
+    since: float
+    bytes_in: int
+    bytes_out: int
+
+
+class TunnelInfo(msgspec.Struct, frozen=True):
+    """
+    One tunnel as it is now.
+
+    `bytes_in` flow from the target to the local client, `bytes_out` to the target.
+    `rtt_ms` is None before the first heartbeat.
+    """
+
+    tunnel: str
+    conversation: str
+    record: str
+    title: str
+    gateway: str
+    remote: str
+    local_host: str
+    local_port: int
+    status: str
+    path: str
+    generation: int
+    since: float
+    streams_open: int
+    streams_total: int
+    bytes_in: int
+    bytes_out: int
+    rtt_ms: float | None
+    pid: int
+    mode: str
+    reason: str = ""
+    streams: tuple[StreamInfo, ...] = ()
+
+
+class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A question to a process that hosts tunnels."""
+
+    operation: str
+    tunnel: str = ""
+    reason: str = ""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """Its answer: tunnels, or an error."""
+
+    tunnels: tuple[TunnelInfo, ...] = ()
+    code: str = ""
+    message: str = ""
+
+
+_ask: msgspec.json.Decoder[Ask] = msgspec.json.Decoder(Ask)
+_told: msgspec.json.Decoder[Told] = msgspec.json.Decoder(Told)
+
+
+def write_line(value: Ask | Told) -> bytes:
+    """One line of JSON."""
+    return msgspec.json.encode(value) + b"\n"
+
+
+def read_ask(line: bytes) -> Ask:
+    """Read a question. Raises InvalidInput."""
+    try:
+        return _ask.decode(line)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise InvalidInput(f"the question is malformed: {error}") from None
+
+
+def read_told(line: bytes) -> Told:
+    """Read an answer. Raises InvalidInput."""
+    try:
+        return _told.decode(line)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise InvalidInput(f"the answer is malformed: {error}") from None
+
+
+def match_tunnels(wanted: str, tunnels: list[TunnelInfo]) -> list[TunnelInfo]:
+    """
+    Find tunnels by id (padding allowed), conversation, record UID or title, or unique id prefix.
+
+    An exact match wins over prefixes; a prefix has at least four characters.
+    """
+    bare = wanted.rstrip("=") or wanted
+    for known in (
+        lambda t: bare in (t.tunnel, t.conversation),
+        lambda t: bare == t.record,
+        lambda t: wanted == t.title,
+        lambda t: len(bare) >= 4 and t.tunnel.startswith(bare),
+    ):
+        found = [tunnel for tunnel in tunnels if known(tunnel)]
+        if found:
+            return found
+    return []
