@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_table_of_refusal_codes_is_current() -> None:
+    """docs/refusal-codes.md is what scripts/refusal_codes.py writes."""
+    rendered = runpy.run_path(str(ROOT / "scripts" / "refusal_codes.py"))["render"]()
+
+    assert (ROOT / "docs" / "refusal-codes.md").read_text() == rendered
+
+
+def test_every_room_has_a_page() -> None:
+    """Each room explains itself in a README.md."""
+    rooms = {path.parent for path in (ROOT / "commander").glob("*/__init__.py")}
+
+    assert [room.name for room in sorted(rooms) if not (room / "README.md").exists()] == []
