@@ -387,13 +387,18 @@ class GuardedSctp(sctp.RTCSctpTransport):
         """
         self._packets_taken += 1
         self._packets_unacknowledged += 1
-        is_orderly = not self._sack_misordered and not self._sack_duplicates
-        is_young = self._packets_taken <= EAGER_SACKS
-        if is_orderly and not is_young and self._packets_unacknowledged < 2:
+        if self._packets_unacknowledged >= self._packets_per_sack():
+            await self._send_sack_now()
+        elif self._sack_timer is None:
             loop = asyncio.get_running_loop()
             self._sack_timer = loop.call_later(SACK_DELAY_S, self._send_late_sack)
-            return
-        await self._send_sack_now()
+
+    def _packets_per_sack(self) -> int:
+        # A SACK costs as much as there is out of order; so much is a flood, or hopeless loss.
+        if len(self._sack_misordered) > MAX_SACK_GAPS:
+            return 32
+        is_orderly = not self._sack_misordered and not self._sack_duplicates
+        return 2 if is_orderly and self._packets_taken > EAGER_SACKS else 1
 
     async def _send_sack_now(self) -> None:
         self._packets_unacknowledged = 0

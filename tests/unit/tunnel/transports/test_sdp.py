@@ -83,7 +83,7 @@ def test_every_description_survives_both_forms(seed: int) -> None:
 
 def test_twenty_thousand_mutations_give_only_invalid_input() -> None:
     """Neither parser lets any other error out, whatever was changed (B111)."""
-    outcomes = fuzz_sdp.run(rounds=20_000, seed=20_000)
+    outcomes = fuzz_sdp.run_mutations(rounds=20_000, seed=20_000)
 
     assert outcomes["text refused"] > 5_000
     assert outcomes["wire refused"] > 5_000
