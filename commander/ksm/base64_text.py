@@ -42,16 +42,13 @@ def _decode(text: str) -> bytes:
     whole = bare + "=" * (-len(bare) % 4)
     if text not in (bare, whole):
         raise ValueError("wrong padding")
+    is_url_safe = "-" in text or "_" in text
+    raw = base64.b64decode(whole.encode("ascii"), altchars=b"-_" if is_url_safe else b"+/")
     # Going back to text is the check: it refuses stray bits, white space and
     # alphabets mixed in one text, all of which the decoder lets pass.
-    for encode, decode in (
-        (base64.b64encode, base64.b64decode),
-        (base64.urlsafe_b64encode, base64.urlsafe_b64decode),
-    ):
-        raw = decode(whole.encode("ascii"))
-        if encode(raw).decode() == whole:
-            return raw
-    raise ValueError("not canonical")
+    if base64.b64encode(raw, b"-_" if is_url_safe else b"+/").decode() != whole:
+        raise ValueError("not canonical")
+    return raw
 
 
 def _span(least: int, most: int) -> str:
