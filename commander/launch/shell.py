@@ -1,0 +1,81 @@
+"""The `commander` program: reads its command line, builds the shell, runs it in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from commander import __version__
+from commander.errors import CommanderError
+from commander.launch.arguments import USAGE, StartOptions, read_start_options
+from commander.launch.hardening import drop_key_log, protect_memory, refuse_optimised, show_fault
+from commander.shell.output.failures import code_of, error_json, error_text
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit code."""
+    sys.excepthook = show_fault
+    _prepare_streams()
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        refuse_optimised()
+        options = read_start_options(words)
+        if options.version or options.help:
+            sys.stdout.write(f"commander {__version__}\n" if options.version else USAGE)
+            return _finish(0)
+        return _finish(_run(options))
+    except CommanderError as error:
+        as_json = "--format=json" in words or ("--format", "json") in pairwise(words)
+        _say(error_json(error) if as_json else error_text(error))
+        return _finish(code_of(error))
+
+
+def _run(options: StartOptions) -> int:
+    protect_memory()
+    if drop_key_log(os.environ):
+        _say("notice: SSLKEYLOGFILE is ignored\n")
+    # Everything behind it is needed for commands only, not for --version or a usage error.
+    program: Any = importlib.import_module("commander.launch.shell_program")
+    code: int = asyncio.run(program.run(options, dict(os.environ)))
+    return code
+
+
+def _prepare_streams() -> None:
+    """Make any text printable: pipes carry UTF-8, terminals get escapes for what they lack."""
+    for stream in (sys.stdout, sys.stderr):
+        # A program started with closed descriptors has no streams at all.
+        if stream is None:
+            continue
+        encoding = stream.encoding if stream.isatty() else "utf-8"
+        stream.reconfigure(encoding=encoding, errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+    except OSError:
+        # The terminal is gone; the exit code still tells.
+        return
+
+
+def _finish(code: int) -> int:
+    """Flush what is left; a reader that is gone is no fault worth a trace."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        # Python flushes once more at its end and would complain: give it nothing to flush to.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, sys.stderr.fileno())
+        return code or 141
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
