@@ -1,0 +1,111 @@
+"""Both ends of a WebRTC path in one process, over loopback, and an owner that keeps what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from commander.tasks import cancel_and_wait, spawn
+from commander.tunnel.transports import sdp, webrtc
+from commander.tunnel.transports.webrtc import Negotiation, WebRtcOptions, WebRtcPath
+
+LOOPBACK = WebRtcOptions(
+    rules=sdp.CandidateRules(loopback=True),
+    choose_addresses=lambda addresses: ["127.0.0.1"],
+    connect_timeout_s=20.0,
+)
+
+
+class Owner:
+    """Keeps the callbacks of one path."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.losses: list[str] = []
+        self.readies = 0
+        self.changed = asyncio.Event()
+
+    def message_received(self, message: bytes) -> None:
+        self.messages.append(message)
+        self.changed.set()
+
+    def path_ready(self) -> None:
+        self.readies += 1
+        self.changed.set()
+
+    def path_lost(self, reason: str) -> None:
+        self.losses.append(reason)
+        self.changed.set()
+
+    async def has_messages(self, count: int) -> None:
+        await self._until(lambda: len(self.messages) >= count)
+
+    async def has_lost(self) -> str:
+        await self._until(lambda: bool(self.losses))
+        return self.losses[0]
+
+    async def has_room(self, seen: int) -> None:
+        await self._until(lambda: self.readies > seen)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+async def negotiate(
+    client: WebRtcOptions = LOOPBACK, gateway: WebRtcOptions = LOOPBACK
+) -> tuple[Negotiation, Negotiation]:
+    """Offer and answer, both not yet completed."""
+    offered = await webrtc.offer(client)
+    return offered, await webrtc.accept(offered.wire, gateway)
+
+
+@contextlib.asynccontextmanager
+async def open_paths() -> AsyncIterator[tuple[WebRtcPath, WebRtcPath]]:
+    """A client's and a gateway's path, joined and not started."""
+    offered, accepted = await negotiate()
+    client, gateway = await asyncio.gather(offered.complete(accepted.wire), accepted.connected())
+    try:
+        yield client, gateway
+    finally:
+        await client.close()
+        await gateway.close()
+
+
+def altered(wire: bytes, **fields: object) -> bytes:
+    """A description with some values replaced, in canonical form."""
+    description = sdp.from_wire(wire, LOOPBACK.rules)
+    return msgspec.structs.replace(description, **fields).to_wire()
+
+
+class LoopLag:
+    """Measures how late a timer of 5 ms comes while the block runs; `worst_s` holds the maximum."""
+
+    def __init__(self) -> None:
+        self.worst_s = 0.0
+
+    async def __aenter__(self) -> Self:
+        self._task = spawn(self._measure(), name="loop-lag")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await cancel_and_wait(self._task)
+
+    async def _measure(self) -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.005)
+            self.worst_s = max(self.worst_s, time.monotonic() - began - 0.005)
