@@ -1,0 +1,102 @@
+"""What a tunnel tells its owner, for logs, audit and `pam tunnel list`; and what it may cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from commander.tunnel.codes import CloseCode
+from commander.tunnel.mux import MuxLimits
+
+
+@dataclass(frozen=True)
+class TunnelLimits:
+    """Deadlines and sizes of one tunnel; the defaults are the published ones."""
+
+    heartbeat_s: float = 2.0
+    dead_after_s: float = 6.0
+    hello_s: float = 10.0
+    connect_s: float = 10.0
+    idle_s: float | None = None
+    """Close the tunnel after this time without a byte of any stream."""
+    close_s: float = 3.0
+    backlog_bytes: int = 1024 * 1024
+    """Bytes handed to a path that it has not put on the network."""
+    mux: MuxLimits = field(default_factory=MuxLimits)
+
+
+@dataclass(frozen=True)
+class StreamReport:
+    """One TCP connection of a tunnel; `bytes_out` left this end's socket for the far end."""
+
+    stream: int
+    meta: bytes
+    bytes_in: int
+    bytes_out: int
+    since: float
+    cause: str = ""
+    """Why it ended: "closed" in order, or the label of a reset code; empty while it lives."""
+    reason: str = ""
+    by_peer: bool = False
+
+
+@dataclass(frozen=True)
+class TunnelStats:
+    """How a tunnel does now; byte counts are those of its streams."""
+
+    bytes_in: int
+    bytes_out: int
+    streams_open: int
+    streams_total: int
+    rtt_s: float | None
+    path_kind: str
+    generation: int
+    since: float
+    """When the first path was verified, in seconds since 1970; 0 before."""
+
+
+class TunnelEvents(Protocol):
+    """
+    Called by the engine inside the event loop, for the owner's logs and audit.
+
+    Must return at once and not raise. `tunnel_closed` comes last and once.
+    """
+
+    def path_up(self, kind: str, generation: int) -> None:
+        """A path is verified and carries the tunnel."""
+        ...
+
+    def path_lost(self, kind: str, reason: str) -> None:
+        """The path is gone."""
+        ...
+
+    def stream_opened(self, stream: int, meta: bytes) -> None:
+        """A connection was accepted here, or asked for by the client."""
+        ...
+
+    def stream_closed(self, report: StreamReport) -> None:
+        """A connection is over."""
+        ...
+
+    def tunnel_closed(self, code: CloseCode, reason: str) -> None:
+        """The tunnel is over, with all its connections."""
+        ...
+
+
+class NoEvents:
+    """For owners that listen to nothing."""
+
+    def path_up(self, kind: str, generation: int) -> None:
+        """Ignored."""
+
+    def path_lost(self, kind: str, reason: str) -> None:
+        """Ignored."""
+
+    def stream_opened(self, stream: int, meta: bytes) -> None:
+        """Ignored."""
+
+    def stream_closed(self, report: StreamReport) -> None:
+        """Ignored."""
+
+    def tunnel_closed(self, code: CloseCode, reason: str) -> None:
+        """Ignored."""
