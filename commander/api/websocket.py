@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
+from websockets.typing import Subprotocol
 
 from commander.api.client import Api
 from commander.api.proxy import choose_proxy
 from commander.api.tls import verified_context
 from commander.errors import NotAllowed, NotFound, NotLoggedIn, TimedOut, Unreachable
-from commander.wire.calls import RELAY_PATH, ROUTER_PATH
+from commander.wire.calls import RELAY_PATH, RELAY_SUBPROTOCOL, ROUTER_PATH, ROUTER_SUBPROTOCOL
 from commander.wire.commands import ROUTED_LIMIT
 
 OPEN_S = 10.0
@@ -31,18 +32,23 @@ class _Connect(connect):
 
 async def open_router(api: Api, environment: Mapping[str, str]) -> ClientConnection:
     """The control WebSocket of this device or gateway. Raises as `open_websocket`."""
-    return await open_websocket(api, environment, ROUTER_PATH, limit=ROUTED_LIMIT)
+    return await open_websocket(
+        api, environment, ROUTER_PATH, subprotocol=ROUTER_SUBPROTOCOL, limit=ROUTED_LIMIT
+    )
 
 
 async def open_relay(
     api: Api, environment: Mapping[str, str], conversation: str
 ) -> ClientConnection:
     """One side of a conversation's relay, for the tunnel's WebSocket transport."""
-    return await open_websocket(api, environment, RELAY_PATH + conversation, limit=RELAY_LIMIT)
+    path = RELAY_PATH + conversation
+    return await open_websocket(
+        api, environment, path, subprotocol=RELAY_SUBPROTOCOL, limit=RELAY_LIMIT
+    )
 
 
 async def open_websocket(
-    api: Api, environment: Mapping[str, str], path: str, *, limit: int
+    api: Api, environment: Mapping[str, str], path: str, *, subprotocol: str, limit: int
 ) -> ClientConnection:
     """
     Open a WebSocket with a signed upgrade; messages over `limit` bytes close it.
@@ -55,6 +61,7 @@ async def open_websocket(
             f"wss://{address}{path}",
             ssl=verified_context(api.server.ca),
             additional_headers=[api.upgrade_header(path)],
+            subprotocols=[Subprotocol(subprotocol)],
             proxy=choose_proxy(environment, address) or None,
             compression=None,
             max_size=limit,

@@ -1,0 +1,161 @@
+"""Puts the router together: its routes, and what a new log head sets in motion."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from commander import tasks
+from commander.authority.decide import Refuse
+from commander.authority.refusals import Code
+from commander.clock import Clock
+from commander.codec import encode
+from commander.ids import is_uid
+from commander.router import limits
+from commander.router.control import Control
+from commander.router.ports import Gatekeeper, Journal, Principal
+from commander.router.protocol import CloseCode
+from commander.router.registry import Connection, Registry
+from commander.router.relay import Leg, RelayTable
+from commander.router.routing import PEER_UNKNOWN, TOO_MANY, Conversations
+from commander.router.sockets import SOCKET_ENDED, authorise, deny, peer_address
+from commander.wire.calls import RELAY_PATH, RELAY_SUBPROTOCOL, ROUTER_PATH, ROUTER_SUBPROTOCOL
+from commander.wire.commands import Head
+
+_log = logging.getLogger(__name__)
+
+
+class Router:
+    """
+    The router of one process. Add `build_routes(router)` to the application, `start` it in the
+    event loop, `close` it at the end. `registry` tells which gateways are online.
+    """
+
+    def __init__(self, *, gatekeeper: Gatekeeper, journal: Journal, clock: Clock) -> None:
+        self.registry = Registry()
+        self.conversations = Conversations()
+        self.relays = RelayTable()
+        self.control = Control(
+            gatekeeper=gatekeeper,
+            journal=journal,
+            registry=self.registry,
+            conversations=self.conversations,
+            clock=clock,
+        )
+        self._gatekeeper = gatekeeper
+        self._clock = clock
+        self._moved = asyncio.Event()
+        self._unsubscribe: Callable[[], None] | None = None
+        self._announcer: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to announce new heads; idempotent."""
+        if self._announcer is None:
+            self._unsubscribe = self._gatekeeper.subscribe(self._head_moved)
+            self._announcer = tasks.spawn(self._announce_heads(), name="router-heads")
+
+    async def close(self) -> None:
+        """Close every socket with 1012 (clients come back), and stop announcing; idempotent."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        await tasks.cancel_and_wait(self._announcer)
+        for connection in self.registry:
+            connection.close(CloseCode.RESTART, "restart")
+        for leg in self.relays:
+            leg.close(CloseCode.RESTART, "restart")
+
+    async def serve_control(self, websocket: WebSocket) -> None:
+        """The endpoint `/api/v1/router`."""
+        principal = await self._admit(websocket, ROUTER_SUBPROTOCOL)
+        if principal is None:
+            return
+        connection = Connection(
+            websocket, principal, peer_address(websocket), int(self._clock.now())
+        )
+        await self.control.serve(websocket, connection)
+
+    async def serve_relay(self, websocket: WebSocket) -> None:
+        """The endpoint `/api/v1/relay/<conversation>`."""
+        uid = websocket.path_params["conversation"]
+        principal = await self._admit(websocket, RELAY_SUBPROTOCOL, relay=uid)
+        if principal is None:
+            return
+        conversation = self.conversations.get(uid, principal.uid)
+        # Between check and upgrade the peer may have left or the conversation been dropped.
+        if conversation is None:
+            await websocket.close(CloseCode.PEER_GONE, str(Code.PEER_UNKNOWN))
+            return
+        self.conversations.touch(uid, self._clock.monotonic())
+        await self.relays.serve(Leg(websocket, principal), uid, conversation)
+
+    async def _admit(
+        self, websocket: WebSocket, subprotocol: str, *, relay: str | None = None
+    ) -> Principal | None:
+        if len(self.registry) + len(self.relays) >= limits.MAX_SOCKETS:
+            await deny(websocket, Code.TOO_MANY_REQUESTS, "the server has too many connections")
+            return None
+        principal = await authorise(websocket, self._gatekeeper, subprotocol=subprotocol)
+        if principal is None:
+            return None
+        refusal = None if relay is None else self._judge_relay(relay, principal)
+        if refusal is not None:
+            await deny(websocket, refusal.code, refusal.reason)
+            return None
+        try:
+            await websocket.accept(subprotocol)
+        except SOCKET_ENDED:
+            return None
+        return principal
+
+    def _judge_relay(self, uid: str, principal: Principal) -> Refuse | None:
+        if not is_uid(uid) or self.conversations.get(uid, principal.uid) is None:
+            return PEER_UNKNOWN
+        return None if self.relays.may_wait(principal.uid) else TOO_MANY
+
+    def _head_moved(self, head: Head) -> None:
+        self._moved.set()
+
+    async def _announce_heads(self) -> None:
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            try:
+                await self._announce(self._gatekeeper.head())
+            except Exception:  # noqa: BLE001  top of a task; the next head tries again
+                _log.exception("a head could not be announced")
+
+    async def _announce(self, head: Head) -> None:
+        message = encode(head)
+        # Gateways first: they are the ones that end tunnels.
+        connections = sorted(self.registry, key=lambda c: c.principal.kind != "gateway")
+        for number, connection in enumerate(connections, 1):
+            connection.enqueue(message)
+            if number % limits.HEAD_BATCH == 0:
+                await asyncio.sleep(0)
+        await self._drop_revoked()
+
+    async def _drop_revoked(self) -> None:
+        principals = {c.principal for c in self.registry} | {leg.principal for leg in self.relays}
+        for principal, refusal in await self._gatekeeper.revoked(list(principals)):
+            code = str(refusal.code)
+            for connection in self.registry.of(principal.uid):
+                if connection.principal == principal:
+                    connection.close(CloseCode.REVOKED, code)
+            for leg in self.relays:
+                if leg.principal == principal:
+                    leg.close(CloseCode.REVOKED, code)
+            if all(connection.closed for connection in self.registry.of(principal.uid)):
+                self.conversations.forget_principal(principal.uid)
+
+
+def build_routes(router: Router) -> list[BaseRoute]:
+    """The routes to add to the server's application."""
+    return [
+        WebSocketRoute(ROUTER_PATH, router.serve_control),
+        WebSocketRoute(RELAY_PATH + "{conversation}", router.serve_relay),
+    ]

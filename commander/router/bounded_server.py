@@ -1,0 +1,86 @@
+"""
+What uvicorn has to be told, so that a hostile WebSocket peer costs little.
+
+Pass `UVICORN_OPTIONS` to `uvicorn.Config`. The protocol class closes what uvicorn leaves open:
+endless empty fragments, pings of a peer that does not read the pongs, a stalled peer that no
+close handshake reaches; and it does not take a peer for dead whose messages just arrived.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+from websockets.http11 import Request
+
+from commander.router.limits import CLOSE_S
+from commander.router.sockets import ABORT_EXTENSION
+from commander.wire.commands import ROUTED_LIMIT
+
+MAX_MESSAGE_BYTES: Final = ROUTED_LIMIT
+"""Control messages; relay messages (64 KiB and a seal) are smaller."""
+MAX_FRAGMENTS: Final = 64
+PING_INTERVAL_S: Final = 8.0
+PING_TIMEOUT_S: Final = 12.0
+
+
+class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol with the bounds it lacks."""
+
+    _heard_at = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the network, and note that the peer is alive."""
+        self._heard_at = self.loop.time()
+        super().data_received(data)
+
+    def handle_connect(self, event: Request) -> None:
+        """Begin an upgrade; the application may cut the connection later."""
+        super().handle_connect(event)
+        scope = getattr(self, "scope", None)
+        if scope is not None:
+            extensions: dict[str, Any] = scope["extensions"]
+            extensions[ABORT_EXTENSION] = self.transport.abort
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take a fragment; an honest peer sends a message in few."""
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self.conn.fail(1009, "too many fragments")
+            self.handle_parser_exception()
+            return
+        super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless the peer leaves our answers unread."""
+        if not self.writable.is_set():
+            self.transport.abort()
+            return
+        super().handle_ping()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send for the application; a refused upgrade is an end like any other, not an error."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
+
+    def keepalive_timeout(self) -> None:
+        """Give a silent peer up; a pong may just be stuck behind data that we let wait."""
+        self.pong_timer = None
+        if self.read_paused or self._heard_at > self.ping_sent_at:
+            self.pending_ping_payload = None
+            self.schedule_ping()
+            return
+        super().keepalive_timeout()
+        self.loop.call_later(CLOSE_S, self.transport.abort)
+
+
+UVICORN_OPTIONS: Final[dict[str, Any]] = {
+    "ws": BoundedWebSocketProtocol,
+    "ws_max_size": MAX_MESSAGE_BYTES,
+    "ws_per_message_deflate": False,
+    "ws_ping_interval": PING_INTERVAL_S,
+    "ws_ping_timeout": PING_TIMEOUT_S,
+    "proxy_headers": False,
+}

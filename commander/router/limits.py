@@ -1,0 +1,36 @@
+"""Every bound of the router in one place; README.md explains them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_SOCKETS: Final = 25_000
+"""Control and relay sockets of the process together; past it upgrades are refused."""
+MAX_DEVICE_SOCKETS: Final = 16
+"""Control sockets of one device (background tunnel hosts share its key); the 17th fences the oldest."""
+QUEUE_BYTES: Final = 1024 * 1024
+"""Waiting for one control socket; a peer that lets it grow past this is cut off."""
+HELLO_S: Final = 10.0
+"""From upgrade to Hello."""
+MAX_TEXT: Final = 128
+"""Characters of a Hello's version and name."""
+SENDS_PER_S: Final = 20.0
+SENDS_BURST: Final = 100.0
+"""Messages that one control socket may have passed on."""
+GATEWAY_SENDS_PER_S: Final = 500.0
+GATEWAY_SENDS_BURST: Final = 2000.0
+"""The same for a gateway, which answers many devices."""
+
+MAX_DEVICE_CONVERSATIONS: Final = 256
+MAX_GATEWAY_CONVERSATIONS: Final = 4096
+CONVERSATION_IDLE_S: Final = 15 * 60.0
+"""An introduction without message or relay is forgotten; longer than the resume window."""
+
+PAIR_S: Final = 30.0
+"""How long the first relay socket of a conversation waits for the second."""
+MAX_WAITING_RELAYS: Final = 64
+"""Relay sockets of one principal that wait for their pair."""
+CLOSE_S: Final = 5.0
+"""A close that the peer does not answer ends by cutting the connection."""
+HEAD_BATCH: Final = 500
+"""Announcements handed out before other work gets a turn."""
