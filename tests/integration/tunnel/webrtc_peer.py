@@ -1,0 +1,108 @@
+"""
+One end of a WebRTC path in a process of its own, told what to do by JSON lines on standard input.
+
+    {"do": "offer"} | {"do": "accept", "wire": ...}    answered by {"wire": ...}
+    {"do": "complete", "wire": ...} | {"do": "connected"}    answered by {"candidates": ...}
+    {"do": "transfer", "bytes": ...}    sends and receives so much; answered by digests and lag
+    {"do": "close"}    answered by {"seconds": ...}, then the end
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+from typing import Any
+
+from commander.tunnel.path import DATA_CHANNEL_MESSAGE_BYTES
+from commander.tunnel.transports import webrtc
+from commander.tunnel.transports.webrtc import Negotiation, WebRtcPath
+from commander.tunnel.transports.webrtc_guards import dropped
+from tests.integration.tunnel.webrtc_ends import LoopLag, Owner
+
+
+class Peer:
+    """The end, and what it has been told so far."""
+
+    def __init__(self) -> None:
+        self.negotiation: Negotiation | None = None
+        self.path: WebRtcPath | None = None
+        self.owner = Owner()
+        self.log_lines = 0
+
+    async def do(self, order: dict[str, Any]) -> dict[str, Any]:
+        match order["do"]:
+            case "offer":
+                self.negotiation = await webrtc.offer()
+            case "accept":
+                self.negotiation = await webrtc.accept(bytes.fromhex(order["wire"]))
+            case "complete":
+                assert self.negotiation is not None
+                self.path = await self.negotiation.complete(bytes.fromhex(order["wire"]))
+            case "connected":
+                assert self.negotiation is not None
+                self.path = await self.negotiation.connected()
+            case "transfer":
+                return await self._transfer(order["bytes"])
+            case _:
+                return await self._close()
+        if self.path is not None:
+            self.path.start(self.owner)
+        candidates = [item.host for item in self.negotiation.local.candidates]
+        return {"wire": self.negotiation.wire.hex(), "candidates": candidates}
+
+    async def _transfer(self, size: int) -> dict[str, Any]:
+        assert self.path is not None
+        block = os.urandom(DATA_CHANNEL_MESSAGE_BYTES)
+        count = size // len(block)
+        digest, began = hashlib.sha256(), time.monotonic()
+        async with LoopLag() as lag:
+            for _ in range(count):
+                if self.path.backlog_bytes() > webrtc.LOW_MARK_BYTES:
+                    await self.owner.has_room(self.owner.readies)
+                self.path.send(block)
+                digest.update(block)
+            await self.owner.has_messages(count)
+        return {
+            "sent": digest.hexdigest(),
+            "received": hashlib.sha256(b"".join(self.owner.messages)).hexdigest(),
+            "lag_s": lag.worst_s,
+            "seconds": time.monotonic() - began,
+            "dropped": sum(dropped.totals.values()),
+            "log_lines": self.log_lines,
+        }
+
+    async def _close(self) -> dict[str, Any]:
+        began = time.monotonic()
+        if self.path is not None:
+            await self.path.close()
+        return {"seconds": time.monotonic() - began, "losses": self.owner.losses}
+
+
+class _Lines(logging.Handler):
+    def __init__(self, peer: Peer) -> None:
+        super().__init__()
+        self._peer = peer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._peer.log_lines += 1
+
+
+async def main() -> None:
+    """Obey until standard input ends or a close has been done."""
+    peer = Peer()
+    logging.getLogger().addHandler(_Lines(peer))
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        order = json.loads(line)
+        sys.stdout.write(json.dumps(await peer.do(order)) + "\n")
+        sys.stdout.flush()
+        if order["do"] == "close":
+            return
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
