@@ -175,6 +175,12 @@ def open_reply(
     return reply
 
 
+class StreamMeta(Message, frozen=True):
+    """What a client says of a connection when it opens a stream: for audit, never for a decision."""
+
+    program: str
+
+
 # --- between client, router and gateway, on the control WebSocket -------------------------------
 
 ROUTED_LIMIT = COMMAND_LIMIT + 4096

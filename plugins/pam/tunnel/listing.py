@@ -1,0 +1,121 @@
+"""`pam tunnel list`, `show` and `stop`: tunnels of this process and of the user's others."""
+
+from __future__ import annotations
+
+from commander.errors import Conflict, NotFound, UsageError
+from commander.hosting.host import Hosting, hosting_of
+from commander.hosting.model import TunnelInfo, match_tunnels
+from commander.plugin.command import Arguments
+from commander.plugin.context import Context
+from commander.plugin.results import Column, Document, Done, Plain, Shape, Table
+
+_COLUMNS = (
+    Column("record", "Record"),
+    Column("remote", "Remote"),
+    Column("local", "Local"),
+    Column("path", "Path"),
+    Column("status", "Status"),
+    Column("up", "Up", Shape.DURATION),
+    Column("streams", "Streams"),
+    Column("bytes_in", "In", Shape.SIZE),
+    Column("bytes_out", "Out", Shape.SIZE),
+    Column("rtt_ms", "RTT"),
+    Column("tunnel_id", "Tunnel ID"),
+    Column("record_uid", detail=True),
+    Column("conversation_id", detail=True),
+    Column("gateway_uid", detail=True),
+    Column("streams_total", detail=True),
+    Column("pid", "PID", detail=True),
+    Column("mode", detail=True),
+    Column("since", shape=Shape.TIME, detail=True),
+)
+
+
+async def list_tunnels(context: Context, arguments: Arguments) -> Table:
+    """List all open tunnels."""
+    tunnels = await hosting_of(context.tunnels).list_all()
+    now = context.clock.now()
+    rows = [_row(tunnel, now) for tunnel in sorted(tunnels, key=lambda t: (t.title, t.since))]
+    return Table(_COLUMNS, rows, empty="No tunnels are open.")
+
+
+async def show_tunnel(context: Context, arguments: Arguments) -> Document:
+    """Show one tunnel with a row for each of its streams."""
+    hosting = hosting_of(context.tunnels)
+    tunnel = await _one(hosting, arguments.text("tunnel"))
+    detailed = await hosting.show(tunnel)
+    values: dict[str, Plain] = dict(_row(detailed, context.clock.now()))
+    values["reason"] = detailed.reason
+    values["generation"] = detailed.generation
+    values["open_streams"] = [
+        {
+            "stream": stream.stream,
+            "program": stream.program,
+            "since": stream.since,
+            "bytes_in": stream.bytes_in,
+            "bytes_out": stream.bytes_out,
+        }
+        for stream in detailed.streams
+    ]
+    shapes = {column.key: column.shape for column in _COLUMNS}
+    return Document(values, title=detailed.title, shapes=shapes)
+
+
+async def stop_tunnels(context: Context, arguments: Arguments) -> Done:
+    """Stop one tunnel, all of a record, or all."""
+    hosting = hosting_of(context.tunnels)
+    wanted, everything = arguments.text_or_none("tunnel"), arguments.flag("all")
+    if wanted is None and not everything:
+        raise UsageError("name a tunnel, or give --all", hint="pam tunnel list shows them")
+    tunnels = await hosting.list_all()
+    found = tunnels if wanted is None else match_tunnels(wanted, tunnels)
+    if wanted is not None and not found:
+        raise _not_found(wanted)
+    if len(found) > 1 and not everything:
+        raise _ambiguous(str(wanted), found)
+    for tunnel in found:
+        await hosting.stop(tunnel, "stopped by pam tunnel stop")
+    count = len(found)
+    said = f"Stopped {count} tunnel{'' if count == 1 else 's'}." if count else "No tunnels are open."
+    return Done(said, {"stopped": [tunnel.tunnel for tunnel in found]})
+
+
+async def _one(hosting: Hosting, wanted: str) -> TunnelInfo:
+    found = match_tunnels(wanted, await hosting.list_all())
+    if not found:
+        raise _not_found(wanted)
+    if len(found) > 1:
+        raise _ambiguous(wanted, found)
+    return found[0]
+
+
+def _not_found(wanted: str) -> NotFound:
+    return NotFound(f"no open tunnel is called {wanted!r}", hint="pam tunnel list shows them")
+
+
+def _ambiguous(wanted: str, found: list[TunnelInfo]) -> Conflict:
+    names = ", ".join(f"{t.tunnel} ({t.title} on port {t.local_port})" for t in found[:10])
+    return Conflict(f"{wanted!r} names {len(found)} tunnels: {names}", hint="give a tunnel id or --all")
+
+
+def _row(tunnel: TunnelInfo, now: float) -> dict[str, Plain]:
+    return {
+        "record": tunnel.title,
+        "remote": tunnel.remote,
+        "local": f"{tunnel.local_host}:{tunnel.local_port}",
+        "path": tunnel.path,
+        "status": tunnel.status,
+        "up": max(0.0, now - tunnel.since),
+        "streams": tunnel.streams_open,
+        "bytes_in": tunnel.bytes_in,
+        "bytes_out": tunnel.bytes_out,
+        "rtt_ms": None if tunnel.rtt_ms is None else round(tunnel.rtt_ms, 1),
+        "tunnel_id": tunnel.tunnel,
+        "record_uid": tunnel.record,
+        "conversation_id": tunnel.conversation,
+        "gateway_uid": tunnel.gateway,
+        "streams_total": tunnel.streams_total,
+        "pid": tunnel.pid,
+        "mode": tunnel.mode,
+        "since": tunnel.since,
+    }

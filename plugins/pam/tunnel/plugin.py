@@ -1,0 +1,143 @@
+"""Declares `pam tunnel`; the work is in the modules the handlers name."""
+
+from __future__ import annotations
+
+from commander.plugin.command import ArgumentKind, Command, Group, flag, option, positional
+from commander.plugin.hookspecs import hookimpl
+
+_RECORD = positional("record", kind=ArgumentKind.RECORD, help="record: UID, title or path")
+_TUNNEL = positional(
+    "tunnel", kind=ArgumentKind.TUNNEL, help="tunnel id (or its beginning), record UID or title"
+)
+
+_START = Command(
+    path="pam tunnel start",
+    aliases=("pam t start", "pam tunnel s", "pam t s"),
+    summary="open a tunnel to a record's target",
+    description=(
+        "In a session the tunnel lives in it; one-shot it stays in the foreground until Ctrl-C; in a "
+        "batch it lives until the batch ends. A record that has a live tunnel prints that endpoint."
+    ),
+    example='pam tunnel start "Orders DB" --port 15432',
+    arguments=(
+        _RECORD,
+        option("--host", "-o", default="127.0.0.1", help="local address: 127.x.y.z or ::1"),
+        option("--port", "-p", kind=ArgumentKind.PORT, help="local port, exactly this one"),
+        flag("--allow-remote", help="let --host be an address that other machines can reach"),
+        option("--target-host", "-th", help="another target host, where the record allows it"),
+        option(
+            "--target-port", "-tp", kind=ArgumentKind.PORT, help="another target port, likewise"
+        ),
+        option("--path", choices=("auto", "relay", "webrtc"), default="auto", help="what carries it"),
+        flag("--new", help="open another one beside a live tunnel of this record"),
+        flag("--foreground", "-fg", help="stay until stopped, also in a session"),
+        flag("--background", "-bg", help="leave it running in a process of its own"),
+        option("--run", "-R", help="run this command, then stop and exit with its code"),
+        positional(
+            "command",
+            kind=ArgumentKind.REST,
+            required=False,
+            help="after --: the same, without a shell",
+        ),
+        option("--pid-file", kind=ArgumentKind.PATH, help="write the hosting process's pid there"),
+        option("--timeout", kind=ArgumentKind.DURATION, default=30, help="wait at most so long"),
+        option("--idle-timeout", kind=ArgumentKind.DURATION, help="stop after so long unused"),
+        option("--reason", "-r", default="", help="why, for the audit log"),
+        option("--ticket", "-tk", default="", help="ticket number, for the audit log"),
+        flag("--wait", "-w", help="wait for the gateway to come online, up to --timeout"),
+    ),
+    exclusive=(("foreground", "background", "run", "command"),),
+    handler="plugins.pam.tunnel.start:start",
+)
+
+_LIST = Command(
+    path="pam tunnel list",
+    aliases=("pam t list", "pam tunnel l", "pam t l"),
+    summary="list open tunnels of all your processes on this machine",
+    example="pam tunnel list --format json",
+    handler="plugins.pam.tunnel.listing:list_tunnels",
+    needs_login=False,
+    listing=True,
+)
+
+_SHOW = Command(
+    path="pam tunnel show",
+    aliases=("pam t show",),
+    summary="show one tunnel with its streams",
+    example='pam tunnel show "Orders DB"',
+    arguments=(_TUNNEL,),
+    handler="plugins.pam.tunnel.listing:show_tunnel",
+    needs_login=False,
+)
+
+_STOP = Command(
+    path="pam tunnel stop",
+    aliases=("pam t stop", "pam tunnel x", "pam t x"),
+    summary="stop tunnels, whichever of your processes they live in",
+    example='pam tunnel stop "Orders DB"',
+    arguments=(
+        positional("tunnel", kind=ArgumentKind.TUNNEL, required=False, help=_TUNNEL.help),
+        flag("--all", help="stop every tunnel (of the record, when one is named)"),
+    ),
+    handler="plugins.pam.tunnel.listing:stop_tunnels",
+    needs_login=False,
+)
+
+_TAIL = Command(
+    path="pam tunnel tail",
+    aliases=("pam t tail",),
+    summary="follow a tunnel's log: paths, connections, bytes, causes",
+    example='pam tunnel tail "Orders DB" --no-follow --format json',
+    arguments=(
+        _TUNNEL,
+        flag("--follow", "-f", help="follow (the default)"),
+        flag("--no-follow", help="print the last lines and stop"),
+        option("--lines", "-n", kind=ArgumentKind.INT, default=20, help="how many lines to begin with"),
+    ),
+    exclusive=(("follow", "no_follow"),),
+    handler="plugins.pam.tunnel.tail:tail",
+    needs_login=False,
+)
+
+_EDIT = Command(
+    path="pam tunnel edit",
+    aliases=("pam t edit", "pam tunnel e", "pam t e"),
+    summary="change a record's tunnel settings",
+    example='pam tunnel edit "Orders DB" --enable-tunneling --configuration "Local network"',
+    arguments=(
+        _RECORD,
+        flag("--enable-tunneling", "-et", help="allow tunnels to this record's target"),
+        flag("--disable-tunneling", "-dt", help="refuse them"),
+        option(
+            "--configuration",
+            "-c",
+            kind=ArgumentKind.CONFIGURATION,
+            help="PAM configuration that binds it to a gateway",
+        ),
+        option("--remote-port", help="a port, or `record` for the record's own"),
+        option("--local-port", help="a port, or `auto`"),
+        option("--reuse-port", choices=("on", "off"), help="take the port this record had last"),
+        option("--administrative-credential", kind=ArgumentKind.RECORD, help="pamUser record"),
+        option("--launch-credential", kind=ArgumentKind.RECORD, help="pamUser record"),
+        option(
+            "--allow-supply-host", choices=("on", "off"), help="let --target-host/-port be given"
+        ),
+    ),
+    exclusive=(("enable_tunneling", "disable_tunneling"),),
+    handler="plugins.pam.tunnel.edit:edit",
+)
+
+
+@hookimpl
+def commander_commands() -> list[Command | Group]:
+    """The tunnel commands."""
+    return [
+        Group("pam", "privileged access: tunnels, gateways, configurations"),
+        Group("pam tunnel", "open, list, follow and stop tunnels", aliases=("pam t",)),
+        _START,
+        _LIST,
+        _SHOW,
+        _STOP,
+        _TAIL,
+        _EDIT,
+    ]
