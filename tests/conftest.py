@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.canaries import Canaries
+from tests.support.coverage_contexts import pytest_runtest_protocol
 from tests.support.loop_thread import LoopThread
 from tests.support.processes import Family, Home
 from tests.support.scenarios import pytest_runtest_makereport, pytest_terminal_summary
@@ -17,10 +18,22 @@ from tests.support.servers.http_proxy import HttpProxy
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.sshd import Sshd
 
-__all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]  # hooks that pytest finds here
+__all__ = [  # hooks that pytest finds here
+    "pytest_runtest_makereport",
+    "pytest_runtest_protocol",
+    "pytest_terminal_summary",
+]
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _LEAKS = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "GATEWAY_CONFIG")
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """
+    Number byte strings instead of showing them: many are made of fresh keys, and a test must have
+    the same name in every process that shares the work.
+    """
+    return argname if isinstance(val, bytes | bytearray) else None
 
 
 @pytest.fixture(autouse=True)
