@@ -29,8 +29,7 @@ from tests.integration.tunnel.webrtc_ends import (
 pytestmark = pytest.mark.integration
 
 FLOOD = 20_000
-# The figure is 100 ms; the two ends and the flood share one loop and two cores here.
-LAG_S = 0.4
+LAG_S = 0.1
 
 
 @pytest.fixture

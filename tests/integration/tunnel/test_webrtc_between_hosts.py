@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from commander.tasks import cancel_and_wait, spawn
+from commander.tasks import spawn
 from commander.tunnel.transports import sdp
 from tests.support.namespaces import Host, Lab
 
@@ -136,11 +136,10 @@ async def test_flood_of_a_third_host_does_not_disturb(
 
     _, at_gateway = await transfer(client, gateway)
     await flood
-    await cancel_and_wait(flood)
 
     assert at_gateway["dropped"] > 50
     assert at_gateway["log_lines"] <= at_gateway["seconds"] + 1
-    assert at_gateway["lag_s"] < 0.4
+    assert at_gateway["lag_s"] < 0.1
 
 
 async def test_gateway_that_nobody_may_connect_to_is_reached(
