@@ -14,9 +14,10 @@ MAX_DEPTH = 16
 _MAX_NUMBER_DIGITS = 24
 
 _T = TypeVar("_T")
-# A string is one token, so that brackets inside texts are not counted as depth. Its closing
+# Strings are cut out, so that brackets inside texts are not counted as depth. The closing
 # quote is optional and nothing is given back: a match never fails late, so time stays linear.
-_DEPTH_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 def decode_object(data: bytes, kind: type[_T], *, what: str, limit: int) -> _T:
@@ -38,12 +39,8 @@ def decode_object(data: bytes, kind: type[_T], *, what: str, limit: int) -> _T:
 
 def _check_depth(data: bytes, what: str) -> None:
     depth = 0
-    for token in _DEPTH_TOKEN.finditer(data):
-        first = token[0][:1]
-        if first in b"[{":
-            depth += 1
-        elif first in b"]}":
-            depth -= 1
+    for bracket in _STRING.sub(b"", data).translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
         if depth > MAX_DEPTH:
             raise InvalidInput(f"{what} is nested deeper than {MAX_DEPTH}")
 
