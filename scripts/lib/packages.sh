@@ -30,7 +30,7 @@ apt_install() {  # install packages without starting any server of theirs; the e
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" > /dev/null && as_root chmod 755 "$policy" && ours=yes
   fi
   { as_root apt-get update &&
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
   } > "$log" 2>&1 || { status=1; tail -n 20 "$log" >&2; }
   [ "$ours" = no ] || as_root rm -f "$policy"
   rm -f "$log"
