@@ -106,7 +106,7 @@ class RouterSocket:
     @property
     def is_connected(self) -> bool:
         """Whether there is a connection now."""
-        return self._connected.is_set()
+        return self._connection is not None and self._connected.is_set()
 
     def start(self) -> None:
         """Begin connecting in the background."""
@@ -151,9 +151,6 @@ class RouterSocket:
         """Close and stop reconnecting; idempotent."""
         task, self._task = self._task, None
         await cancel_and_wait(task)
-        if self._connection is not None:
-            await self._connection.close()
-        self._forget_connection("the connection was closed")
 
     async def _run(self) -> None:
         waits = backoff(self._rng)
@@ -174,22 +171,22 @@ class RouterSocket:
             await asyncio.sleep(next(waits))
 
     async def _connect_and_receive(self) -> None:
-        self._connection = await open_router(self._api, self._environment)
+        connection = self._connection = await open_router(self._api, self._environment)
         reason = "the connection to the router broke"
         try:
-            await self._connection.send(encode(self._hello))
+            await connection.send(encode(self._hello))
             self._connected.set()
             self._failure = None
-            async for data in self._connection:
+            async for data in connection:
                 self._receive(data)
         except ConnectionClosed as error:
             raise Unreachable(f"the connection to the router broke: {error}") from error
         except InvalidInput as error:
             reason = f"the router sent what it may not: {error.message}"
-            await self._connection.close(1002)
             raise Unreachable(reason) from None
         finally:
             self._forget_connection(reason)
+            await connection.close()
 
     def _receive(self, data: str | bytes) -> None:
         if isinstance(data, str):

@@ -47,6 +47,11 @@ class Paths:
         return self.home / "cache.bin"
 
     @property
+    def session_file(self) -> Path:
+        """The kept login, sealed; `unlock_file` opens it."""
+        return self.home / "session.bin"
+
+    @property
     def history_file(self) -> Path:
         """Lines of earlier sessions, none with a secret."""
         return self.home / "history"

@@ -1,0 +1,302 @@
+"""Secrets Manager applications: their keys, shares, clients and gateway tokens."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from commander.authority.decide import Action
+from commander.authority.statements import (
+    Access,
+    Application,
+    Gateway,
+    Kind,
+    Revoke,
+    Right,
+    Voucher,
+)
+from commander.crypto import aead
+from commander.errors import InvalidInput, NotFound, SealBroken
+from commander.ids import ApplicationUid, FolderUid, GatewayUid, VoucherUid, new_uid
+from commander.ksm.token import OneTimeToken
+from commander.vault.draft import Draft
+from commander.vault.replica import OpenApplication
+from commander.wire import calls
+
+if TYPE_CHECKING:
+    from commander.vault.session import Vault
+
+MAX_TITLE = 128
+DEFAULT_TOKEN_MINUTES = 60
+MAX_TOKEN_MINUTES = 1440
+SHARE_RIGHTS = (Right.VIEW,)
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """A one-time token, shown once and never stored; `voucher` is empty for plain clients."""
+
+    token: OneTimeToken = field(repr=False)
+    client_id: str
+    voucher: str
+    expires: int
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client of an application, its name decrypted."""
+
+    name: str
+    row: calls.ClientRow
+
+
+@dataclass(frozen=True)
+class KnownGateway:
+    """A gateway that the authority log certifies; `online` as the server says."""
+
+    uid: GatewayUid
+    name: str
+    application: OpenApplication
+    client_id: str
+    statement: Gateway
+    row: calls.GatewayRow | None
+
+
+def text_client_id(token: OneTimeToken) -> str:
+    """The client id as it travels and stands in the log: standard base64, 88 characters."""
+    return base64.b64encode(token.client_id).decode()
+
+
+class Applications:
+    """Reached as `vault.applications`."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def all(self) -> list[OpenApplication]:
+        """Applications this user can open, by title."""
+        return self._vault.view.applications()
+
+    def find(self, text: str) -> OpenApplication:
+        """One by UID or title. Raises NotFound, Conflict."""
+        return self._vault.view.find_application(text)
+
+    async def create(self, title: str) -> OpenApplication:
+        """Make an application with a key of its own."""
+        vault = self._vault
+        uid = ApplicationUid(new_uid())
+        _check_title(title)
+
+        def build(draft: Draft) -> None:
+            vault.require(Action.CREATE_APPLICATION)
+            draft.state(Application(uid, vault.user))
+            key = draft.add_key("application", uid)
+            draft.applications.append(calls.NewApplication(uid, 1, _display(key, title)))
+
+        await vault.commit(build)
+        return self.find(uid)
+
+    async def remove(self, uid: str) -> None:
+        """End an application, and with it its clients and gateways."""
+        await self._vault.commit(lambda d: d.state(Revoke(Kind.APPLICATION, uid, "")))
+
+    async def share_folder(
+        self, uid: str, folder: str, rights: tuple[Right, ...] = SHARE_RIGHTS
+    ) -> bool:
+        """Let an application read a shared folder. Returns False when it is so already."""
+        vault = self._vault
+
+        def build(draft: Draft) -> bool:
+            found = vault.view.folders.get(folder)
+            if found is None:
+                raise NotFound(f"no folder {folder}")
+            if not found.is_domain or found.uid == vault.view.root:
+                raise InvalidInput(
+                    f"{found.name!r} is not a shared folder", hint="applications get shared folders"
+                )
+            vault.require(Action.MANAGE_APPLICATION, uid)
+            access = Access(FolderUid(folder), "application", uid, rights, 0, 0)
+            if vault.state.accesses.get((folder, uid)) == access:
+                return False
+            draft.state(access)
+            key = aead.seal(draft.key_of("application", uid), draft.key_of("folder", folder))
+            draft.folder_keys.append(calls.ApplicationFolderKey(uid, folder, 1, key))
+            return True
+
+        return await vault.commit(build)
+
+    async def unshare_folder(self, uid: str, folder: str) -> bool:
+        """End an application's access to a folder. Returns False when there was none."""
+        return await self._vault.sharing.unshare(folder, uid)
+
+    def folders_of(self, uid: str) -> list[str]:
+        """UIDs of the folders an application may use."""
+        return [access.folder for access in self._vault.state.folders_of(uid)]
+
+    async def add_gateway(
+        self, uid: str, name: str, *, minutes: int = DEFAULT_TOKEN_MINUTES, ip_lock: bool = False
+    ) -> NewToken:
+        """Make a one-time token with which one gateway enrols itself; write it into a join string."""
+        vault = self._vault
+        _check_title(name)
+        token = OneTimeToken.generate()
+        voucher = VoucherUid(new_uid())
+
+        def build(draft: Draft) -> int:
+            vault.require(Action.MANAGE_GATEWAY, uid)
+            expires = draft.time + 60 * _checked_minutes(minutes)
+            public = token.voucher_key.public.raw
+            draft.state(Voucher(voucher, "gateway", "", uid, public, expires, ip_lock))
+            draft.clients.append(
+                _new_client(draft, uid, token, name, "gateway", voucher, expires, 0, ip_lock)
+            )
+            return expires
+
+        expires = await vault.commit(build)
+        return NewToken(token, text_client_id(token), voucher, expires)
+
+    async def add_client(
+        self,
+        uid: str,
+        name: str,
+        *,
+        minutes: int = DEFAULT_TOKEN_MINUTES,
+        access_minutes: int = 0,
+        ip_lock: bool = True,
+    ) -> NewToken:
+        """Make a one-time token for a Secrets Manager device; `access_minutes` 0: without end."""
+        vault = self._vault
+        _check_title(name)
+        token = OneTimeToken.generate()
+
+        def build(draft: Draft) -> int:
+            vault.require(Action.MANAGE_APPLICATION, uid)
+            expires = draft.time + 60 * _checked_minutes(minutes)
+            ends = draft.time + 60 * access_minutes if access_minutes else 0
+            draft.clients.append(
+                _new_client(draft, uid, token, name, "client", "", expires, ends, ip_lock)
+            )
+            return expires
+
+        expires = await vault.commit(build)
+        return NewToken(token, text_client_id(token), "", expires)
+
+    async def add_bound_client(
+        self,
+        uid: str,
+        name: str,
+        *,
+        client_id: str,
+        public_key: bytes,
+        access_minutes: int = 0,
+        gateway: Gateway | None = None,
+    ) -> None:
+        """Enter a client whose keys were made here (`--config-init`); a gateway with its certificate."""
+        vault = self._vault
+        _check_title(name)
+
+        def build(draft: Draft) -> None:
+            vault.require(Action.MANAGE_GATEWAY if gateway else Action.MANAGE_APPLICATION, uid)
+            if gateway is not None:
+                draft.state(gateway)
+            ends = draft.time + 60 * access_minutes if access_minutes else 0
+            sealed = aead.seal(draft.key_of("application", uid), name.encode())
+            kind: Literal["client", "gateway"] = "gateway" if gateway else "client"
+            draft.clients.append(
+                calls.NewClient(client_id, uid, kind, "", sealed, b"", public_key, 0, ends, False)
+            )
+
+        await vault.commit(build)
+
+    async def remove_client(self, client_id: str) -> None:
+        """Remove a client by its id; a gateway's certificate is revoked with it."""
+        vault = self._vault
+
+        def build(draft: Draft) -> None:
+            for gateway in vault.state.gateways.values():
+                if gateway.client_id == client_id:
+                    draft.state(Revoke(Kind.GATEWAY, gateway.gateway, ""))
+            draft.removed_clients.append(client_id)
+
+        await vault.commit(build)
+
+    async def clients(self, uid: str) -> list[Client]:
+        """Clients of an application as the server knows them, by name."""
+        key = self._vault.application_key(uid)
+        answer = await self._vault.remote.call(calls.CLIENTS, calls.ClientsRequest(uid))
+        found = [Client(_open_name(key, row.name), row) for row in answer.clients]
+        return sorted(found, key=lambda client: client.name.casefold())
+
+    async def gateways(self) -> list[KnownGateway]:
+        """Certified gateways of this user's applications, with what the server says of them."""
+        vault = self._vault
+        answer = await vault.remote.call(calls.GATEWAYS, calls.Empty())
+        rows = {row.gateway: row for row in answer.gateways}
+        certified = list(vault.state.gateways.values())
+        used = {gateway.application for gateway in certified}
+        found: list[KnownGateway] = []
+        for application in self.all():
+            if application.uid not in used:
+                continue
+            names = {c.row.client_id: c.name for c in await self.clients(application.uid)}
+            found += [
+                KnownGateway(
+                    GatewayUid(gateway.gateway), names.get(gateway.client_id, ""), application,
+                    gateway.client_id, gateway, rows.get(gateway.gateway),
+                )
+                for gateway in certified
+                if gateway.application == application.uid
+            ]  # fmt: skip
+        return found
+
+
+def _display(key: bytes, title: str) -> bytes:
+    return aead.seal(key, json.dumps({"title": title, "type": "app"}).encode())
+
+
+def _new_client(
+    draft: Draft,
+    uid: str,
+    token: OneTimeToken,
+    name: str,
+    kind: Literal["client", "gateway"],
+    voucher: str,
+    token_expires: int,
+    access_expires: int,
+    ip_lock: bool,
+) -> calls.NewClient:
+    key = draft.key_of("application", uid)
+    return calls.NewClient(
+        client_id=text_client_id(token),
+        application=uid,
+        kind=kind,
+        voucher=voucher,
+        name=aead.seal(key, name.encode()),
+        app_key=token.seal_app_key(key),
+        public_key=b"",
+        token_expires=token_expires,
+        access_expires=access_expires,
+        ip_lock=ip_lock,
+    )
+
+
+def _open_name(key: bytes, sealed: bytes) -> str:
+    try:
+        return aead.open_sealed(key, sealed).decode()
+    except (SealBroken, UnicodeError):
+        return "(name does not open)"
+
+
+def _check_title(title: str) -> None:
+    if not 0 < len(title) <= MAX_TITLE or not title.isprintable() or title != title.strip():
+        raise InvalidInput(f"a name has 1 to {MAX_TITLE} printable characters")
+
+
+def _checked_minutes(minutes: int) -> int:
+    if not 0 < minutes <= MAX_TOKEN_MINUTES:
+        raise InvalidInput(
+            f"a token lives 1 to {MAX_TOKEN_MINUTES} minutes, not {minutes}", hint="60 is usual"
+        )
+    return minutes

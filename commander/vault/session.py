@@ -1,0 +1,450 @@
+"""
+`Vault`: the unlocked session that commands use.
+
+Reading is from memory; `refresh` brings it up to date. Every change goes through `commit`: it is
+built at the newest state, signed, sent as one transaction, and built again when somebody else was
+faster, so that two shells of one user lose nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import secrets
+from collections.abc import Callable
+from typing import TypeVar
+
+from commander.authority.decide import Action, decide
+from commander.authority.refusals import Code
+from commander.authority.state import State
+from commander.clock import Clock
+from commander.errors import CommanderError, Conflict, NotFound, Unreachable
+from commander.ids import DeviceUid, FolderUid, RecordUid, UserUid, new_uid
+from commander.vault import folders
+from commander.vault.applications import Applications
+from commander.vault.draft import Author, Draft
+from commander.vault.opening import open_settings
+from commander.vault.people import People
+from commander.vault.ports import Remote
+from commander.vault.replica import OpenFolder, OpenRecord, Replica
+from commander.vault.sharing import Sharing
+from commander.vault.state import Place, View
+from commander.vault.store import Store
+from commander.vault.sync import Problem, merge_changes, merge_log, open_record, restore
+from commander.vault.unlock import Unlocked
+from commander.wire import calls
+from commander.wire.pam import PamSettings, ResourceSettings
+from commander.wire.records import RecordData
+from commander.wire.seals import read_record_seal
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+MAX_ATTEMPTS = 8
+MAX_PAGES = 10_000
+VIEW_S = 5.0
+# Another writer was faster: build the same change again on what it made.
+_RETRY = frozenset(
+    {
+        Code.LOG_MOVED, Code.REVISION_CONFLICT, Code.STATEMENT_CHAIN, Code.STATEMENT_DUPLICATE,
+        Code.SEAL_REVISION,
+    }
+)  # fmt: skip
+
+
+class Vault:
+    """
+    The unlocked vault of one user on one device. Make it with `open`.
+
+    `applications`, `people` and `sharing` hold the operations on those. `problems` are objects
+    the server gave that do not verify: show them, loudly; what was there before stays visible.
+    """
+
+    def __init__(
+        self,
+        login: Unlocked,
+        remote: Remote,
+        *,
+        clock: Clock,
+        store: Store | None = None,
+        replica: Replica | None = None,
+    ) -> None:
+        self.login = login
+        self.email = login.device.email
+        self.user: UserUid = login.device.user
+        self.device: DeviceUid = login.device.device
+        self.problems: list[Problem] = []
+        self._remote = remote
+        self._clock = clock
+        self._store = store
+        self._replica = replica or Replica(self.user, login.identity)
+        self._author = Author(
+            self.user, self.device, login.identity.sign, login.device.signing_key()
+        )
+        self._lock = asyncio.Lock()
+        self._view: View | None = None
+        self._synced_at: float | None = None
+        self.applications = Applications(self)
+        self.people = People(self)
+        self.sharing = Sharing(self)
+
+    @classmethod
+    async def open(
+        cls, login: Unlocked, remote: Remote, *, clock: Clock, store: Store | None = None
+    ) -> Vault:
+        """Load the local copy and bring it up to date. Raises Unreachable, Tampered, Refused."""
+        vault = cls.offline(login, remote, clock=clock, store=store)
+        await vault.sync()
+        return vault
+
+    @classmethod
+    def offline(
+        cls, login: Unlocked, remote: Remote, *, clock: Clock, store: Store | None = None
+    ) -> Vault:
+        """The local copy as it is, without asking the server."""
+        replica = None
+        snapshot = store.load() if store else None
+        if snapshot is not None:
+            try:
+                replica = restore(snapshot, login.identity)
+            except CommanderError as error:
+                _log.warning("the local copy of the vault is dropped: %s", error)
+        return cls(login, remote, clock=clock, store=store, replica=replica)
+
+    # --- state -----------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """The authority log's state at the head this device has verified."""
+        return self._replica.state
+
+    @property
+    def view(self) -> View:
+        """The tree of what this user may see now."""
+        now = self._clock.now()
+        view = self._view
+        stale = view is None or view.generation != self._replica.generation
+        if view is None or stale or abs(now - view.now) > VIEW_S:
+            view = self._view = View(self._replica, now=now)
+        return view
+
+    @property
+    def remote(self) -> Remote:
+        """The server, for calls that change nothing here."""
+        return self._remote
+
+    @property
+    def now(self) -> float:
+        """The time that decisions here are made at."""
+        return self._clock.now()
+
+    def application_key(self, uid: str) -> bytes:
+        """The key of an application. Raises NotFound when this user has none."""
+        key = self._replica.keys.get(("application", uid))
+        if key is None:
+            raise NotFound(f"this user cannot open application {uid}")
+        return key
+
+    def require(self, action: Action, target: str = "") -> None:
+        """Raise Refused, with the code, unless this user may do something now."""
+        decide(self.state, self.user, action, target, now=self._clock.now()).enforce()
+
+    async def sync(self) -> list[Problem]:
+        """
+        Fetch and verify what is new; returns (and keeps in `problems`) what does not verify.
+
+        Raises Tampered (log-forked) or Refused for a bad log, Unreachable.
+        """
+        async with self._lock:
+            return await self._sync()
+
+    async def refresh(self, *, max_age_s: float = 5.0) -> None:
+        """`sync`, unless the last one is younger than `max_age_s`."""
+        last = self._synced_at
+        if last is None or self._clock.monotonic() - last > max_age_s:
+            await self.sync()
+
+    async def _sync(self) -> list[Problem]:
+        replica = self._replica
+        before = (replica.state.seq, replica.cursor)
+        await self._fetch_log()
+        problems: list[Problem] = []
+        for _ in range(MAX_PAGES):
+            cursor = replica.cursor
+            answer = await self._remote.call(calls.SYNC, calls.SyncRequest(cursor))
+            problems += merge_changes(replica, answer)
+            if not answer.more or replica.cursor <= cursor:
+                break
+        self.problems = problems
+        self._synced_at = self._clock.monotonic()
+        for problem in problems:
+            _log.warning("the server gave something that does not verify: %s", problem)
+        if (replica.state.seq, replica.cursor) != before:
+            await self._save()
+        return problems
+
+    async def _fetch_log(self) -> None:
+        replica = self._replica
+        root = self.login.device.root
+        for _ in range(MAX_PAGES):
+            seq = replica.state.seq
+            answer = await self._remote.call(calls.LOG, calls.LogRequest(seq))
+            merge_log(replica, answer, fingerprint=root)
+            if replica.state.seq >= answer.head_seq or replica.state.seq == seq:
+                return
+
+    async def _save(self) -> None:
+        if self._store is not None:
+            snapshot = self._replica.snapshot()
+            await asyncio.to_thread(self._store.save, snapshot)
+
+    # --- changes ---------------------------------------------------------------------------------
+
+    async def commit(self, build: Callable[[Draft], _T]) -> _T:
+        """
+        Make one change, all or nothing, and return what `build` returned.
+
+        `build` may be called several times, each time with a draft at the newest state: it must
+        read what it changes from there, and take new UIDs from outside, so that a change whose
+        answer was lost is recognised. Raises what the server answers; Conflict after
+        eight attempts.
+        """
+        async with self._lock:
+            for attempt in range(1, MAX_ATTEMPTS + 1):
+                draft = Draft(self._replica, self._author, now=self._clock.now())
+                result = build(draft)
+                if draft.is_empty:
+                    return result
+                try:
+                    await self._remote.call(calls.COMMIT, draft.commit())
+                except (Conflict, Unreachable) as error:
+                    if await self._landed_after(error, draft):
+                        return result
+                    if attempt == MAX_ATTEMPTS:
+                        raise
+                    await asyncio.sleep(secrets.randbelow(20 * attempt) / 1000)
+                    continue
+                self._accept(draft)
+                await self._save()
+                return result
+        raise AssertionError("the loop returns or raises")
+
+    async def _landed_after(self, error: Conflict | Unreachable, draft: Draft) -> bool:
+        """After a failure: sync; True when the change is there, False when to try again."""
+        if isinstance(error, Conflict) and error.code not in _RETRY:
+            raise error
+        before = (self._replica.state.seq, self._replica.cursor)
+        try:
+            await self._sync()
+        except Unreachable:
+            raise error from None
+        if draft.is_landed():
+            return True
+        moved = (self._replica.state.seq, self._replica.cursor) != before
+        if isinstance(error, Unreachable) or not moved:
+            raise error
+        return False
+
+    def _accept(self, draft: Draft) -> None:
+        for statement in draft.statements:
+            self._replica.append(statement)
+        rows = self._changed_rows(draft)
+        answer = calls.SyncAnswer(
+            cursor=self._replica.cursor,
+            more=False,
+            grants=tuple(draft.grants),
+            folders=tuple(draft.folders),
+            records=tuple(draft.records),
+            settings=tuple(draft.settings),
+            applications=rows,
+        )
+        for problem in merge_changes(self._replica, answer):
+            # Our own change was taken by the server but not by us: a bug, never the user's fault.
+            _log.error("a change made here does not verify here: %s", problem)
+
+    def _changed_rows(self, draft: Draft) -> tuple[calls.ApplicationRow, ...]:
+        rows = dict(self._replica.application_rows)
+        for made in draft.applications:
+            keys = rows[made.application].folder_keys if made.application in rows else ()
+            rows[made.application] = calls.ApplicationRow(made.application, made.data, keys)
+        for added in draft.folder_keys:
+            row = rows[added.application]
+            kept = tuple(key for key in row.folder_keys if key.folder != added.folder)
+            rows[added.application] = calls.ApplicationRow(
+                row.application, row.data, (*kept, added)
+            )
+        return tuple(
+            rows[uid] for uid in rows if rows[uid] != self._replica.application_rows.get(uid)
+        )
+
+    # --- records ---------------------------------------------------------------------------------
+
+    def find_record(self, text: str, *, base: str | None = None) -> OpenRecord:
+        """A record by UID, path or title. Raises NotFound, Conflict listing the candidates."""
+        return self.view.find_record(text, base=base or "")
+
+    def find_folder(self, text: str, *, base: str | None = None) -> OpenFolder:
+        """A folder by UID, path or name. Raises NotFound, Conflict listing the candidates."""
+        return self.view.find_folder(text, base=base or "")
+
+    def get_record(self, uid: str) -> OpenRecord:
+        """A record by UID. Raises NotFound."""
+        record = self.view.records.get(uid)
+        if record is None:
+            raise NotFound(f"no record {uid}", hint="names and UIDs are shown by ls and search")
+        return record
+
+    def settings(self, record: str) -> PamSettings | None:
+        """The PAM settings of a record, or None when it has none."""
+        version = self._replica.settings_versions.get(record)
+        if version is None:
+            return None
+        return open_settings(self.get_record(record).key, record, version)
+
+    def settings_revision(self, record: str) -> int:
+        """The revision of a record's PAM settings; 0 when it has none."""
+        seal, _ = self._replica.settings_pin(record)
+        return seal.revision if seal else 0
+
+    async def create_record(
+        self,
+        data: RecordData,
+        folder: str | None = None,
+        *,
+        settings: PamSettings | None = None,
+        uid: str = "",
+    ) -> OpenRecord:
+        """Put a new record into a folder (the personal root by default)."""
+        record = RecordUid(uid or new_uid())
+
+        def build(draft: Draft) -> None:
+            place = self._place(folder)
+            self.require(Action.EDIT, place.domain)
+            draft.put_record(record, data, place)
+            if settings is not None:
+                self._check_settings(place.domain, settings)
+                draft.put_settings(record, place.domain, settings)
+
+        await self.commit(build)
+        return self.get_record(record)
+
+    def _place(self, folder: str | None) -> Place:
+        target = folder or self.view.root
+        if target not in self.view.folders:
+            raise NotFound(f"no folder {target}")
+        return self.view.place_of(target)
+
+    async def update_record(self, uid: str, change: Callable[[RecordData], None]) -> bool:
+        """
+        Change a record's content; `change` edits a copy of the newest one, and may be called again.
+
+        Returns False when nothing was different.
+        """
+
+        def build(draft: Draft) -> bool:
+            record = self.get_record(uid)
+            data = RecordData(copy.deepcopy(record.data.content))
+            change(data)
+            if data.content == record.data.content:
+                return False
+            self.require(Action.EDIT, record.domain)
+            draft.put_record(record.uid, data, Place(record.domain, record.inner_folder))
+            return True
+
+        return await self.commit(build)
+
+    async def delete_record(self, uid: str) -> None:
+        """Remove a record."""
+
+        def build(draft: Draft) -> None:
+            record = self.get_record(uid)
+            self.require(Action.EDIT, record.domain)
+            draft.delete_record(record.uid)
+
+        await self.commit(build)
+
+    async def move_record(self, uid: str, folder: str) -> None:
+        """Put a record into another folder; its key is wrapped anew for another domain."""
+
+        def build(draft: Draft) -> None:
+            record = self.get_record(uid)
+            place = self._place(folder)
+            if (record.domain, record.inner_folder) == (place.domain, place.inner):
+                return
+            self.require(Action.EDIT, record.domain)
+            self.require(Action.EDIT, place.domain)
+            draft.put_record(record.uid, record.data, place)
+
+        await self.commit(build)
+
+    async def change_settings(
+        self, uid: str, change: Callable[[PamSettings | None], PamSettings]
+    ) -> bool:
+        """
+        Write a record's PAM settings; `change` gets the newest ones, and may be called again.
+
+        Needs the CONFIGURE policy and use-right on linked records. Returns False when nothing
+        was different.
+        """
+
+        def build(draft: Draft) -> bool:
+            record = self.get_record(uid)
+            before = self.settings(uid)
+            after = change(before)
+            if after == before:
+                return False
+            self._check_settings(record.domain, after)
+            draft.put_settings(record.uid, record.domain, after)
+            return True
+
+        return await self.commit(build)
+
+    def _check_settings(self, domain: str, settings: PamSettings) -> None:
+        self.require(Action.CONFIGURE, domain)
+        if isinstance(settings, ResourceSettings):
+            for linked in settings.linked_records():
+                self.require(Action.VIEW, self.get_record(linked).domain)
+
+    async def history(self, uid: str) -> list[OpenRecord]:
+        """All revisions the server has of a record that this user's keys open, oldest first."""
+        self.get_record(uid)
+        answer = await self._remote.call(calls.HISTORY, calls.HistoryRequest(uid))
+        found = []
+        for version in answer.records:
+            seal = read_record_seal(version.seal)
+            key = self._replica.folder_key(seal.folder)
+            if seal.record == uid and key is not None and not seal.deleted:
+                found.append(open_record(key, version, seal))
+        return found
+
+    # --- folders ---------------------------------------------------------------------------------
+
+    async def create_shared_folder(self, name: str) -> OpenFolder:
+        """Make a shared folder at the top of the vault: a domain with a key of its own."""
+        uid = FolderUid(new_uid())
+        await self.commit(lambda draft: folders.add_domain(draft, uid, name, personal=False))
+        return self.view.folders[uid]
+
+    async def create_folder(self, name: str, parent: str | None = None) -> OpenFolder:
+        """Make a folder within another one (the personal root by default)."""
+        uid = FolderUid(new_uid())
+
+        def build(draft: Draft) -> None:
+            place = self._place(parent)
+            self.require(Action.EDIT, place.domain)
+            draft.put_folder(uid, place.domain, name, place.inner)
+
+        await self.commit(build)
+        return self.view.folders[uid]
+
+    async def rename_folder(self, uid: str, name: str) -> None:
+        """Give a folder another name."""
+        await self.commit(lambda draft: folders.rename(self.view, draft, uid, name, self.require))
+
+    async def move_folder(self, uid: str, parent: str) -> None:
+        """Put a folder into another one of the same domain. Raises Conflict otherwise."""
+        await self.commit(lambda draft: folders.move(self.view, draft, uid, parent, self.require))
+
+    async def delete_folder(self, uid: str) -> None:
+        """Remove a folder with all that is in it; ask the user before."""
+        await self.commit(lambda draft: folders.delete(self.view, draft, uid, self.require))
