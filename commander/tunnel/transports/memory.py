@@ -52,6 +52,7 @@ class MemoryPath:
         self._is_held = False
         self._arrivals: deque[bytes] = deque()
         self._departures: deque[bytes] = deque()
+        self._on_the_way: deque[bytes | None] = deque()
         self._lost_reason: str | None = None
         self._is_lost_told = False
         self._due_at = 0.0
@@ -95,30 +96,48 @@ class MemoryPath:
         asyncio.get_running_loop().call_soon(self._deliver)
 
     async def close(self, reason: str = "") -> None:
-        """End the path for both ends."""
-        self.cut(reason or "closed")
+        """End the path: here at once, at the other end after what was sent before."""
+        if self._lost_reason is not None:
+            return
+        self._lose(reason or "closed")
+        if self._peer is not None:
+            self._put_on_the_way(None)
 
     def cut(self, reason: str = "cut") -> None:
         """Kill the path, as a pulled cable that both ends notice."""
         for end in (self, self._peer):
-            if end is not None and end._lost_reason is None:
-                end._lost_reason = reason
-                asyncio.get_running_loop().call_soon(end._deliver)
+            if end is not None:
+                end._on_the_way.clear()
+                end._lose(reason)
+
+    def _lose(self, reason: str) -> None:
+        if self._lost_reason is None:
+            self._lost_reason = reason
+            asyncio.get_running_loop().call_soon(self._deliver)
 
     def _depart(self, message: bytes) -> None:
-        loop = asyncio.get_running_loop()
         self.messages_sent += 1
-        faults, rng = self._faults, self._rng
+        faults = self._faults
         if faults.cut_after is not None and self.messages_sent > faults.cut_after:
             self.cut("cut by the fault pattern")
             return
-        delay = faults.delay_s + rng.uniform(0, faults.jitter_s)
+        self._put_on_the_way(message)
+
+    def _put_on_the_way(self, message: bytes | None) -> None:
+        loop = asyncio.get_running_loop()
+        delay = self._faults.delay_s + self._rng.uniform(0, self._faults.jitter_s)
+        self._on_the_way.append(message)
         # Due times only rise, so jitter never lets one message overtake another.
         self._due_at = max(self._due_at, loop.time() + delay)
-        loop.call_at(self._due_at, self._arrive, message)
+        loop.call_at(self._due_at, self._arrive)
 
-    def _arrive(self, message: bytes) -> None:
-        if self._lost_reason is not None:
+    def _arrive(self) -> None:
+        if not self._on_the_way:
+            return
+        message = self._on_the_way.popleft()
+        if message is None:
+            if self._peer is not None:
+                self._peer._lose("closed by the other end")
             return
         self._backlog -= len(message)
         for altered in self._apply_faults(message):
@@ -126,7 +145,7 @@ class MemoryPath:
                 self._peer._take(altered)
         if self._is_blocked and self._backlog <= _LOW_MARK:
             self._is_blocked = False
-            if self._events is not None:
+            if self._events is not None and self._lost_reason is None:
                 self._events.path_ready()
 
     def _apply_faults(self, message: bytes) -> list[bytes]:
@@ -148,6 +167,8 @@ class MemoryPath:
         return [message]
 
     def _take(self, message: bytes) -> None:
+        if self._lost_reason is not None:
+            return
         if self._events is not None and not self._arrivals:
             self._events.message_received(message)
         else:
@@ -156,7 +177,7 @@ class MemoryPath:
     def _deliver(self) -> None:
         if self._events is None:
             return
-        while self._arrivals and self._lost_reason is None:
+        while self._arrivals:
             self._events.message_received(self._arrivals.popleft())
         if self._lost_reason is not None and not self._is_lost_told:
             self._is_lost_told = True
