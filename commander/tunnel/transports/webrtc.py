@@ -9,7 +9,7 @@ The WebRTC path: one data channel between a client and a gateway, found by ICE.
 
 The channel is agreed beforehand (number 0, ordered, reliable, binary), so nothing is
 negotiated inside the connection and every other channel is a breach. This module and
-`webrtc_guards` are the only ones that touch aiortc.
+`webrtc_guards` are the only ones that touch aiortc, which takes half a second to import.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,7 +40,7 @@ from commander.tunnel.path import (
     Binding,
     PathEvents,
 )
-from commander.tunnel.transports import sdp, webrtc_guards
+from commander.tunnel.transports import sdp, webrtc_drops, webrtc_guards
 from commander.tunnel.transports.webrtc_guards import AddressChoice
 
 CHANNEL_LABEL: Final = "commander"
@@ -51,6 +51,7 @@ MAX_BACKLOG_BYTES: Final = 64 * 1024 * 1024
 MAX_EARLY_MESSAGES: Final = 64
 """Messages kept before `start`; 1 MiB at most."""
 GATHER_TIMEOUT_S: Final = 6.0
+FLUSH_TIMEOUT_S: Final = 1.5
 CLOSE_TIMEOUT_S: Final = 3.0
 
 _log = logging.getLogger(__name__)
@@ -150,9 +151,12 @@ class WebRtcPath:
             negotiated=True,
             id=webrtc_guards.CHANNEL_ID,
         )
-        agent = channel.transport.transport.transport.iceGatherer._connection
+        association = channel.transport
+        agent = association.transport.transport.iceGatherer._connection
+        assert isinstance(association, webrtc_guards.GuardedSctp), "install_guards comes first"
         assert isinstance(agent, webrtc_guards.GuardedConnection), "install_guards comes first"
         agent.choose_addresses = options.choose_addresses
+        self._association, self._agent = association, agent
         channel.bufferedAmountLowThreshold = LOW_MARK_BYTES
         channel.on("open", self._on_open)
         channel.on("message", self._on_message)
@@ -188,7 +192,7 @@ class WebRtcPath:
         self._loop.call_soon(self._flow)
 
     async def close(self, reason: str = "") -> None:
-        """Close channel and sockets; idempotent, a few seconds at most."""
+        """Send what was handed in, then close channel and sockets; idempotent, bounded in time."""
         self._lose(reason or "closed")
         assert self._shutdown is not None
         await asyncio.shield(self._shutdown)
@@ -216,9 +220,7 @@ class WebRtcPath:
             self._events.path_ready()
 
     def _on_channel_closed(self) -> None:
-        association = self._channel.transport
-        assert isinstance(association, webrtc_guards.GuardedSctp)
-        self._lose(association.violation or "channel closed by the peer")
+        self._lose(self._association.violation or "channel closed by the peer")
 
     def _on_state(self) -> None:
         state = self._connection.connectionState
@@ -260,7 +262,9 @@ class WebRtcPath:
             self._events.path_lost(self._lost_reason or "")
 
     async def _shut_down(self) -> None:
-        agent = self._channel.transport.transport.transport.iceGatherer._connection
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_TIMEOUT_S):
+                await self._association.drained()
         try:
             with _library_errors("closing"):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
@@ -268,7 +272,7 @@ class WebRtcPath:
         except CommanderError as error:
             _log.debug("%s; closing its sockets", error.message)
         finally:
-            for protocol in list(agent._protocols):
+            for protocol in list(self._agent._protocols):
                 protocol.transport.close()
             self._early.clear()
 
@@ -392,7 +396,7 @@ async def accept(offer_wire: bytes, options: WebRtcOptions = DEFAULT_OPTIONS) ->
 
 def _new_path(options: WebRtcOptions) -> WebRtcPath:
     webrtc_guards.install_guards()
-    webrtc_guards.guard_loop(asyncio.get_running_loop())
+    webrtc_drops.guard_loop(asyncio.get_running_loop())
     with _library_errors("starting"):
         return WebRtcPath(options)
 

@@ -5,7 +5,7 @@ aiortc and aioice are written for peers that mean well: some of their parsers tr
 that the peer wrote, let errors of `struct` escape into the loop, and keep buffers without
 an end. `install_guards` puts checked versions in their place, for the whole process, and
 proves by `self_test` that they are there; nothing else in the product may touch the libraries
-before that. What is dropped is counted and told in at most one log line a second.
+before that. What is dropped is counted (`webrtc_drops`).
 
 Layers, from the socket up (limits and threats in this folder's README.md):
 
@@ -18,10 +18,8 @@ Layers, from the socket up (limits and threats in this folder's README.md):
 from __future__ import annotations
 
 import asyncio
-import logging
 import struct
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
@@ -36,9 +34,9 @@ import aiortc.rtcpeerconnection
 import aiortc.rtcsctptransport as sctp
 from aiortc.utils import uint32_gt, uint32_gte
 
-from commander.clock import Clock, SystemClock
 from commander.errors import CommanderError
 from commander.tasks import spawn
+from commander.tunnel.transports.webrtc_drops import dropped, thin_log
 
 MAX_DATAGRAM_BYTES: Final = 2048
 MAX_WAITING_DATAGRAMS: Final = 4096
@@ -61,40 +59,8 @@ SACK_DELAY_S: Final = 0.02
 EAGER_SACKS: Final = 64
 
 TESTED_VERSIONS: Final[Mapping[str, str]] = {"aiortc": "1.16.", "aioice": "0.13."}
-LIBRARIES: Final = frozenset({"aiortc", "aioice", "pyee", "OpenSSL"})
-OURS: Final = frozenset({"commander", "plugins", "tests"})
-
-_log = logging.getLogger(__name__)
-
 AddressChoice = Callable[[Sequence[str]], Sequence[str]]
 Packet = tuple[int, int, int, list[sctp.Chunk]]
-LoopHandler = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object]
-
-
-class DropCounter:
-    """Counts what the guards drop, and writes at most one log line per interval about it."""
-
-    def __init__(self, clock: Clock, interval_s: float = 1.0) -> None:
-        self.totals: Counter[str] = Counter()
-        self._since_line: Counter[str] = Counter()
-        self._clock = clock
-        self._interval_s = interval_s
-        self._last_line = float("-inf")
-
-    def count(self, kind: str) -> None:
-        """Add one; `kind` is one of our own words, never a peer's."""
-        self.totals[kind] += 1
-        self._since_line[kind] += 1
-        now = self._clock.monotonic()
-        if now - self._last_line < self._interval_s:
-            return
-        self._last_line = now
-        counts = ", ".join(f"{name} {count}" for name, count in sorted(self._since_line.items()))
-        self._since_line.clear()
-        _log.warning("webrtc dropped hostile or broken input: %s", counts)
-
-
-dropped: Final = DropCounter(SystemClock())
 
 
 class ChannelViolation(Exception):
@@ -265,6 +231,7 @@ class GuardedSctp(sctp.RTCSctpTransport):
         self._packets_taken = 0
         self._packets_unacknowledged = 0
         self._sack_timer: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Future[None] | None = None
 
     async def _handle_data(self, data: bytes) -> None:
         if self.violation:
@@ -360,6 +327,27 @@ class GuardedSctp(sctp.RTCSctpTransport):
             return
         await super()._receive_sack_chunk(chunk)
         self._cwnd = min(self._cwnd, MAX_CONGESTION_WINDOW)
+        self._tell_drained()
+
+    async def drained(self) -> None:
+        """
+        Wait until the peer has acknowledged everything, or the association is over.
+
+        One caller at a time, with a deadline of its own.
+        """
+        self._drained = asyncio.get_running_loop().create_future()
+        self._tell_drained()
+        await self._drained
+
+    def _tell_drained(self) -> None:
+        is_busy = self._data_channel_queue or self._outbound_queue or self._sent_queue
+        is_over = self._association_state != self.State.ESTABLISHED
+        if self._drained is not None and not self._drained.done() and (is_over or not is_busy):
+            self._drained.set_result(None)
+
+    def _set_state(self, state: sctp.RTCSctpTransport.State) -> None:
+        super()._set_state(state)
+        self._tell_drained()
 
     def _is_honest(self, chunk: sctp.SackChunk) -> bool:
         """
@@ -470,7 +458,7 @@ def install_guards() -> None:
     check_environment({name: _version(name) for name in TESTED_VERSIONS}, sys.flags.optimize)
     for module, name, replacement in _REPLACEMENTS:
         setattr(module, name, replacement)
-    _OneLineASecond.attach("aiortc.rtcdtlstransport")
+    thin_log("aiortc.rtcdtlstransport")
     self_test()
 
 
@@ -484,28 +472,6 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return ""
-
-
-class _OneLineASecond(logging.Filter):
-    """Lets one record a second of a library's logger through."""
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self._clock = clock
-        self._last = float("-inf")
-
-    @classmethod
-    def attach(cls, name: str) -> None:
-        logger = logging.getLogger(name)
-        if not any(isinstance(item, cls) for item in logger.filters):
-            logger.addFilter(cls(SystemClock()))
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        now = self._clock.monotonic()
-        if now - self._last < 1.0:
-            return False
-        self._last = now
-        return True
 
 
 def self_test() -> None:
@@ -548,43 +514,3 @@ def _is_refused(parser: Callable[[bytes], object], shape: bytes) -> bool:
     except ValueError:
         return True
     return False
-
-
-# --- The loop's exception handler ------------------------------------------------------------
-
-
-def guard_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """
-    Count errors that the libraries leave to the event loop, instead of one traceback each.
-
-    Errors of everyone else reach the handler that was there before. Idempotent.
-    """
-    previous = loop.get_exception_handler()
-    if not isinstance(previous, _CountingHandler):
-        loop.set_exception_handler(_CountingHandler(previous))
-
-
-class _CountingHandler:
-    def __init__(self, previous: LoopHandler | None) -> None:
-        self._previous = previous
-
-    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        if isinstance(error, Exception) and is_library_error(error):
-            dropped.count("library-error")
-        elif self._previous is not None:
-            self._previous(loop, context)
-        else:
-            loop.default_exception_handler(context)
-
-
-def is_library_error(error: Exception) -> bool:
-    """Whether the innermost frame that belongs to the libraries or to us is the libraries'."""
-    owner = ""
-    trace = error.__traceback__
-    while trace is not None:
-        package = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package in LIBRARIES or package in OURS:
-            owner = package
-        trace = trace.tb_next
-    return owner in LIBRARIES

@@ -21,7 +21,7 @@ from typing import Any
 from commander.tunnel.path import DATA_CHANNEL_MESSAGE_BYTES
 from commander.tunnel.transports import webrtc
 from commander.tunnel.transports.webrtc import Negotiation, WebRtcPath
-from commander.tunnel.transports.webrtc_guards import dropped
+from commander.tunnel.transports.webrtc_drops import dropped
 from tests.integration.tunnel.webrtc_ends import LoopLag, Owner
 
 
