@@ -57,7 +57,7 @@ async def run(options: StartOptions, environment: Mapping[str, str]) -> int:
     paths = find_paths(environment, user_home=Path.home(), home=options.home)
     config = load_options(paths)
     shell = build_shell(options, environment, terminal, mode, paths, config)
-    return await _run_until_end(shell)
+    return await run_shell(shell)
 
 
 def choose_mode(options: StartOptions, terminal: Terminal) -> Mode:
@@ -117,7 +117,8 @@ def build_shell(
     return Shell(options, plugins, context, runner, batch, control, history, terminal)
 
 
-async def _run_until_end(shell: Shell) -> int:
+async def run_shell(shell: Shell) -> int:
+    """Run what the shell was started for, and close what it opened; returns the exit code."""
     ending = Ending(shell)
     with ending.signals():
         try:

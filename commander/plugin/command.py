@@ -25,7 +25,7 @@ The handler is imported when the command first runs, so declaring costs no start
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -239,7 +239,3 @@ class Arguments:
     def was_given(self, key: str) -> bool:
         """Whether the user gave it (or it has a default)."""
         return self._values[key] not in (None, False, ())
-
-    def keys(self) -> Sequence[str]:
-        """All keys, in declaration order."""
-        return tuple(self._values)

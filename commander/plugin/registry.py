@@ -11,6 +11,9 @@ from commander.plugin.command import Command, Group
 
 Path = tuple[str, ...]
 
+# Comparing takes time with the length; no command name is as long as this.
+_MAX_TYPED = 60
+
 
 class Duplicate(CommanderError):
     """Two plugins claim the same command name or alias."""
@@ -132,13 +135,13 @@ class Registry:
     def nearest(self, words: Sequence[str]) -> list[str]:
         """Names close to what was typed, best first; for an error message, never to run."""
         match = self.find(words)
-        size = match.length + 1
-        typed = " ".join([*match.path, *words[match.length : size]])[:80].lower()
-        under = [" ".join(path) for path in self._known() if path[: len(match.path)] == match.path]
-        near = difflib.get_close_matches(typed, sorted(under), n=3, cutoff=0.6)
-        if near or match.length == 0:
-            return near
-        return [" ".join((*match.path, name)) for name, _ in self.children(match.path)][:8]
-
-    def _known(self) -> list[Path]:
-        return [*self._commands, *self._groups]
+        typed = words[match.length][:_MAX_TYPED].lower() if match.length < len(words) else ""
+        prefix = " ".join((*match.path, ""))
+        names = self.next_words(words[: match.length])
+        near = [prefix + name for name in difflib.get_close_matches(typed, names)]
+        if match.length:
+            return near or [prefix + name for name in names][:8]
+        # `tunnel start` may be meant for `pam tunnel start`.
+        whole = " ".join(words)[:_MAX_TYPED].lower()
+        paths = [" ".join(path) for path in self._commands if len(path) > 1]
+        return near or difflib.get_close_matches(whole, paths)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from commander.plugin.command import Argument, ArgumentKind, Command
 from commander.plugin.common_flags import all_arguments
@@ -41,18 +41,18 @@ def complete(text: str, cursor: int, registry: Registry, sources: Sources) -> li
     if "${" in prefix[-130:] and "}" not in prefix.rpartition("${")[2]:
         return []
     match = registry.find(words)
-    if match.command is None:
-        if match.length < len(words):
-            return []
-        return list(islice(_names(registry, words, prefix, typed.start), MAX_CANDIDATES))
-    offered = _arguments(match.command, words[match.length :], prefix, typed, sources)
-    names = _names(registry, words, prefix, typed.start) if match.length == len(words) else ()
-    return list(islice(_chain(names, offered), MAX_CANDIDATES))
+    offered: list[Iterable[Candidate]] = []
+    if match.length == len(words):
+        offered.append(_names(registry, words, prefix, typed.start))
+    if match.command is not None:
+        offered.append(_arguments(match.command, words[match.length :], prefix, typed, sources))
+    candidates = list(islice(chain.from_iterable(offered), MAX_CANDIDATES))
+    # A word that can only be this one is finished: what is typed next begins another.
+    return [_finished(candidates[0])] if len(candidates) == 1 else candidates
 
 
-def _chain(*parts: Iterable[Candidate]) -> Iterable[Candidate]:
-    for part in parts:
-        yield from part
+def _finished(candidate: Candidate) -> Candidate:
+    return replace(candidate, text=candidate.text + " ")
 
 
 def _names(registry: Registry, words: list[str], prefix: str, start: int) -> Iterable[Candidate]:
