@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from commander.tunnel.path import MIN_MESSAGE_BYTES, Path
+from tests.integration.tunnel.webrtc_ends import open_paths
 from tests.support.tunnels import eventually, make_memory_paths, relay
 
 pytestmark = pytest.mark.integration
@@ -50,7 +51,13 @@ async def relay_pair() -> AsyncIterator[PathPair]:
         yield await make()
 
 
-MAKERS: dict[str, PairMaker] = {"memory": memory_pair, "relay": relay_pair}
+@asynccontextmanager
+async def webrtc_pair() -> AsyncIterator[PathPair]:
+    async with open_paths() as paths:
+        yield paths
+
+
+MAKERS: dict[str, PairMaker] = {"memory": memory_pair, "relay": relay_pair, "webrtc": webrtc_pair}
 
 
 @pytest_asyncio.fixture(params=MAKERS.values(), ids=MAKERS.keys())
