@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceApi]:
     """A running server whose authority the SDK trusts."""
+    for name in [name for name in os.environ if name.startswith("KSM_")]:
+        monkeypatch.delenv(name)
     with DeviceApi(tmp_path) as api:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(api.ca_file))
         yield api
