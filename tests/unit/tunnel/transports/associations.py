@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,11 +29,23 @@ class Wire:
         self.inbox: asyncio.Queue[bytes] = asyncio.Queue()
         self.far: Wire | None = None
         self.packets_sent = 0
+        self.packets_spoiled = 0
+        self.is_spoiled: Callable[[], bool] = lambda: False
+        self._held_back: bytes | None = None
 
     async def _send_data(self, data: bytes) -> None:
         assert self.far is not None
         self.packets_sent += 1
+        if self.is_spoiled():
+            self.packets_spoiled += 1
+            # Half of what goes wrong is lost, half is overtaken by the next packet.
+            lost = self._held_back is not None
+            self._held_back = None if lost else data
+            return
         self.far.inbox.put_nowait(data)
+        if self._held_back is not None:
+            self.far.inbox.put_nowait(self._held_back)
+            self._held_back = None
 
     def _register_data_receiver(self, receiver: Any) -> None:
         self.receiver = receiver
@@ -56,11 +68,13 @@ class Pair:
         self.wires[0].far, self.wires[1].far = self.wires[1], self.wires[0]
         self.victim, self.peer = (GuardedSctp(wire) for wire in self.wires)
         self.messages: list[bytes | str] = []
+        self.far_messages: list[bytes | str] = []
         self.is_closed = asyncio.Event()
         self._has_message = asyncio.Event()
         self.channel = _channel(self.victim)
         self.far_channel = _channel(self.peer)
         self.channel.on("message", self._keep)
+        self.far_channel.on("message", self.far_messages.append)
         self.channel.on("close", self.is_closed.set)
 
     def _keep(self, message: bytes | str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import struct
 import subprocess
 import sys
@@ -533,3 +534,29 @@ async def test_last_packet_is_acknowledged_soon(pair: Pair) -> None:
     async with asyncio.timeout(10):
         while pair.peer._sent_queue:
             await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_all_arrives_in_order_over_a_bad_network(
+    pair: Pair, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one packet in thirty lost or overtaken both ways, no message is lost or changed."""
+    monkeypatch.setattr(sctp, "SCTP_RTO_MIN", 0.02)
+    rng = random.Random(seed)
+    for end in (pair.victim, pair.peer):
+        end._rto = 0.05
+    for wire in pair.wires:
+        wire.is_spoiled = lambda: rng.random() < 1 / 30
+    sent = [rng.randbytes(rng.choice([1, 1160, 5000, 16_384])) for _ in range(200)]
+
+    for message in sent:
+        pair.far_channel.send(message)
+        pair.channel.send(message)
+    async with asyncio.timeout(60):
+        while len(pair.messages) < len(sent) or pair.peer._sent_queue or pair.victim._sent_queue:
+            await asyncio.sleep(0.01)
+
+    assert pair.messages == sent
+    assert pair.far_messages == sent
+    assert all(wire.packets_spoiled > 10 for wire in pair.wires)
+    assert pair.victim.violation == pair.peer.violation == ""
