@@ -55,8 +55,13 @@ def sign_login(
 
 def verify_login(request: LoginRequest, *, challenge: bytes, server: str, login: VerifyKey) -> None:
     """Check both signatures. Raises SealBroken or InvalidInput."""
+    login.verify(request.signature, "login", *_login_fields(request, challenge, server))
+    verify_login_device(request, challenge=challenge, server=server)
+
+
+def verify_login_device(request: LoginRequest, *, challenge: bytes, server: str) -> None:
+    """Check only that the device it names signed it. Raises SealBroken or InvalidInput."""
     fields = _login_fields(request, challenge, server)
-    login.verify(request.signature, "login", *fields)
     VerifyKey(request.device_sign_key).verify(request.device_signature, "login-device", *fields)
 
 

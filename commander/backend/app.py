@@ -1,0 +1,37 @@
+"""The ASGI application of the backend, with room for the router's routes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from commander.backend.core import Core
+from commander.backend.http.body import BodyReader
+from commander.backend.http.door import Door, Network
+from commander.backend.http.native import CALLS, NativeEndpoint
+from commander.backend.http.public import Health, Info
+from commander.wire.calls import HEALTH_PATH, INFO_PATH, PREFIX
+
+
+def build_app(
+    core: Core, extra_routes: Sequence[BaseRoute] = (), *, proxies: Sequence[Network] = ()
+) -> ASGIApp:
+    """
+    Build the application; `proxies` are the networks whose X-Forwarded-For counts.
+
+    The peer's address is in `scope["state"]["address"]`, for extra routes as well.
+    """
+    bodies = BodyReader()
+    native = NativeEndpoint(core, bodies)
+    routes: list[BaseRoute] = [
+        Route(HEALTH_PATH, Health(core).answer, methods=["GET"]),
+        Route(INFO_PATH, Info(core).answer, methods=["GET"]),
+        *(Route(PREFIX + path, native.answer, methods=["POST"]) for path in CALLS),
+        *extra_routes,
+    ]
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
+    return Door(app, proxies=proxies)

@@ -1,0 +1,96 @@
+"""Applications: display data under the application's key, and the folder keys they have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from commander.backend.storage import changes
+from commander.backend.storage.tables import application_keys, applications
+from commander.wire.calls import ApplicationFolderKey, ApplicationRow
+
+
+@dataclass(frozen=True)
+class StoredApplication:
+    """An application's own row."""
+
+    application: str
+    revision: int
+    data: bytes
+    change: int
+
+
+async def find(connection: AsyncConnection, application: str) -> StoredApplication | None:
+    """The row of an application."""
+    query = select(applications).where(applications.c.application == application)
+    row = (await connection.execute(query)).first()
+    return StoredApplication(**row._mapping) if row else None
+
+
+async def put(connection: AsyncConnection, application: str, *, revision: int, data: bytes) -> None:
+    """Store display data."""
+    (change,) = await changes.reserve(connection, 1)
+    values = {"revision": revision, "data": data, "change": change}
+    statement = upsert(applications).values(application=application, **values)
+    await connection.execute(
+        statement.on_conflict_do_update(index_elements=["application"], set_=values)
+    )
+
+
+async def renew(connection: AsyncConnection, application: str) -> None:
+    """Let an application count as changed now."""
+    (change,) = await changes.reserve(connection, 1)
+    await connection.execute(
+        update(applications).where(applications.c.application == application).values(change=change)
+    )
+
+
+async def put_key(connection: AsyncConnection, key: ApplicationFolderKey) -> None:
+    """Store a folder key for an application."""
+    values = {"key": key.key}
+    statement = upsert(application_keys).values(
+        application=key.application, folder=key.folder, epoch=key.epoch, **values
+    )
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["application", "folder", "epoch"], set_=values
+        )
+    )
+    await renew(connection, key.application)
+
+
+async def keys_of(connection: AsyncConnection, application: str) -> list[ApplicationFolderKey]:
+    """All folder keys of an application, by folder and epoch."""
+    query = (
+        select(application_keys)
+        .where(application_keys.c.application == application)
+        .order_by(application_keys.c.folder, application_keys.c.epoch)
+    )
+    return [ApplicationFolderKey(**row._mapping) for row in await connection.execute(query)]
+
+
+async def changed(
+    connection: AsyncConnection, wanted: Collection[str], *, since: int, until: int, count: int
+) -> list[StoredApplication]:
+    """Those of the applications with a change in (since, until], in its order."""
+    query = (
+        select(applications)
+        .where(
+            applications.c.application.in_(sorted(wanted)),
+            applications.c.change > since,
+            applications.c.change <= until,
+        )
+        .order_by(applications.c.change)
+        .limit(count)
+    )
+    return [StoredApplication(**row._mapping) for row in await connection.execute(query)]
+
+
+async def row_of(connection: AsyncConnection, stored: StoredApplication) -> ApplicationRow:
+    """The row as a client gets it."""
+    keys = await keys_of(connection, stored.application)
+    return ApplicationRow(stored.application, stored.data, tuple(keys))

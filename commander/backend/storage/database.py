@@ -1,0 +1,181 @@
+"""
+The store: readers on snapshots, one writer at a time, and one answer to every fault of the disk.
+
+SQLite runs in WAL mode with `synchronous=FULL`: a transaction that was acknowledged is on the
+disk. All SQL is made by SQLAlchemy from the tables of `tables.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from commander.authority.refusals import Code
+from commander.errors import Refused
+from commander.tasks import spawn
+
+_log = logging.getLogger(__name__)
+BUSY_TIMEOUT_MS = 5_000
+READERS = 12
+WRITE_WAIT_S = 20.0
+_PRAGMAS = {
+    "journal_mode": "WAL",
+    "synchronous": "FULL",
+    "foreign_keys": "ON",
+    "busy_timeout": str(BUSY_TIMEOUT_MS),
+    "temp_store": "MEMORY",
+}
+
+
+class Transaction:
+    """A unit of work under way; `connection` runs its statements."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+        self._after: list[Callable[[], None]] = []
+
+    def on_commit(self, action: Callable[[], None]) -> None:
+        """
+        Run a plain function right after the data is on the disk, before anyone else may write.
+
+        This is how memory follows the store and never runs ahead of it.
+        """
+        self._after.append(action)
+
+    def committed(self) -> None:
+        """Run what waited for the commit; called by the database."""
+        for action in self._after:
+            action()
+
+
+class Database:
+    """An open store. Close it when done."""
+
+    def __init__(self, path: Path) -> None:
+        """Prepare to use an SQLite file whose schema is current (see `schema.upgrade`)."""
+        self._engine = _make_engine(path)
+        self._writing = asyncio.Lock()
+        self._is_broken = False
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """
+        A snapshot to read from.
+
+        Raises Refused(store-unavailable) when the disk does not give what it should.
+        """
+        with _faults_mapped():
+            async with self._engine.connect() as connection, connection.begin():
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """
+        All or nothing; committed when the block ends without an error.
+
+        One at a time: others wait at most 20 s. A cancelled caller leaves nothing half done:
+        once the commit has begun it is finished, with its `on_commit` actions.
+        Raises Refused(store-unavailable) when it could not be written; then nothing was.
+        """
+        await self._take_turn()
+        try:
+            with _faults_mapped():
+                async with self._engine.connect() as connection:
+                    await connection.execution_options(commander_writes=True)
+                    transaction = Transaction(connection)
+                    async with connection.begin() as work:
+                        yield transaction
+                        await _finish(self._commit(work.commit, transaction))
+        finally:
+            self._writing.release()
+
+    async def close(self) -> None:
+        """Wait for the write under way and close every connection."""
+        async with self._writing:
+            await self._engine.dispose()
+
+    async def _take_turn(self) -> None:
+        try:
+            async with asyncio.timeout(WRITE_WAIT_S):
+                await self._writing.acquire()
+        except TimeoutError:
+            raise _unavailable("too many writes are waiting") from None
+        if self._is_broken:
+            self._writing.release()
+            raise _unavailable("the disk failed; the server has to be restarted")
+
+    async def _commit(
+        self, commit: Callable[[], Coroutine[Any, Any, None]], transaction: Transaction
+    ) -> None:
+        try:
+            await commit()
+        except DBAPIError as error:
+            # After a failed fsync nobody knows what is on the disk; a second try would only
+            # seem to succeed. A full disk is no such failure: SQLite rolled back.
+            self._is_broken = "I/O error" in str(error.orig)
+            raise
+        transaction.committed()
+
+
+async def _finish(work: Coroutine[Any, Any, None]) -> None:
+    """Await a coroutine to its end even when the caller is cancelled meanwhile."""
+    task = spawn(work, name="commit")
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+        raise
+
+
+@contextmanager
+def _faults_mapped() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except PoolTimeout:
+        raise _unavailable("too many requests are waiting for the database") from None
+    except DBAPIError as error:
+        # The driver's text names files and SQL: it is for the log of the server only.
+        _log.error("store: %s: %s", type(error.orig).__name__, str(error.orig)[:200])
+        raise _unavailable("the database cannot be used now") from None
+
+
+def _unavailable(reason: str) -> Refused:
+    return Refused(reason, code=Code.STORE_UNAVAILABLE, hint="try again in a few seconds")
+
+
+def _make_engine(path: Path) -> AsyncEngine:
+    url = URL.create("sqlite+aiosqlite", database=str(path))
+    engine = create_async_engine(url, pool_size=READERS, max_overflow=0, pool_timeout=20)
+    event.listen(engine.sync_engine, "connect", _prepare)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: Any, entry: ConnectionPoolEntry) -> None:
+    # The driver must not begin transactions by itself: `_begin` says which kind.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for name, value in _PRAGMAS.items():
+        cursor.execute(f"PRAGMA {name}={value}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("commander_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
