@@ -561,7 +561,7 @@ def test_random_messages_give_events_or_the_one_error(noise: bytes, role: Role) 
 
 def test_a_conversation_cut_at_every_message_delivers_a_prefix() -> None:
     """However early the path dies, what arrived is a prefix of what was written."""
-    one, two, stream = connected()
+    one, _, stream = connected()
     written = random.Random(1).randbytes(100_000)
     one.send(stream, written)
     built: list[bytes] = []

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from commander.errors import CommanderError, Conflict, InvalidInput, NotAllowed
+from commander.tasks import spawn
+from commander.tunnel.peer import Address, Peer, can_identify, identify
+
+_log = logging.getLogger(__name__)
+
+FIRST_AUTO_PORT: Final = 49152
+LAST_PORT: Final = 65535
+BACKLOG: Final = 1024
+_ACCEPTS_PER_TURN: Final = 64
+_PAUSE_S: Final = 0.2
+_OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_BUSY: Final = {errno.EADDRINUSE}
+
+
+class ListenerEvents(Protocol):
+    """What a listener tells its owner, for log and audit."""
+
+    def connection_refused(self, peer: Peer, reason: str) -> None:
+        """A connection was closed before a byte of it was forwarded."""
+        ...
+
+    def accept_paused(self, reason: str) -> None:
+        """The process has no descriptors or memory left; accepting goes on by itself."""
+        ...
+
+
+@dataclass(frozen=True)
+class ListenOn:
+    """
+    Where to listen.
+
+    With `port` exactly that one; otherwise `preferred`, or the first free one from 49152 up.
+    Addresses other than loopback need `allow_remote`.
+    """
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    preferred: int | None = None
+    allow_remote: bool = False
+
+    def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+        """
+        The literal address; "localhost" means 127.0.0.1, and what is bound is what is shown.
+
+        Raises InvalidInput for names and NotAllowed for addresses that others can reach.
+        """
+        try:
+            parsed = ipaddress.ip_address("127.0.0.1" if self.host == "localhost" else self.host)
+        except ValueError:
+            raise InvalidInput(
+                f"{self.host[:60]!r} is not an IP address", hint="use 127.0.0.1 or ::1"
+            ) from None
+        if not parsed.is_loopback and not self.allow_remote:
+            raise NotAllowed(
+                f"listening on {parsed} would let other machines use the tunnel",
+                hint="use 127.0.0.1 or ::1, or allow remote clients explicitly",
+            )
+        return parsed
+
+
+def bind(where: ListenOn) -> socket.socket:
+    """
+    Take the local port without listening yet; nobody else can listen there from now on.
+
+    Raises Conflict (exit 7) when the port is in use, NotAllowed when the system forbids
+    it, InvalidInput for a number that is no port.
+    """
+    host = where.address()
+    for port in (where.port, where.preferred):
+        if port is not None and not 0 < port <= LAST_PORT:
+            raise InvalidInput(f"{port} is not a port", hint="ports are 1 to 65535")
+    if where.port is not None:
+        return _bind_fixed(host, where.port)
+    return _bind_auto(host, where.preferred)
+
+
+def _bind_fixed(host: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> socket.socket:
+    try:
+        return _bind_port(host, port)
+    except OSError as error:
+        if error.errno in _BUSY:
+            raise Conflict(
+                f"port {port} on {host} is in use by another program",
+                hint="choose another port, leave it out for a free one, or stop that program",
+            ) from None
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise NotAllowed(
+                f"port {port} needs a right that this user does not have",
+                hint="choose a port from 1024 up",
+            ) from None
+        raise Conflict(
+            f"{host} port {port} cannot be used: {os.strerror(error.errno or 0)}",
+            hint="use 127.0.0.1 or ::1",
+        ) from None
+
+
+def _bind_auto(
+    host: ipaddress.IPv4Address | ipaddress.IPv6Address, preferred: int | None
+) -> socket.socket:
+    candidates = [preferred] if preferred is not None else []
+    for port in (*candidates, *range(FIRST_AUTO_PORT, LAST_PORT + 1)):
+        try:
+            return _bind_port(host, port)
+        except OSError as error:
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise Conflict(
+                    f"{host} is not an address of this machine", hint="use 127.0.0.1 or ::1"
+                ) from None
+    raise Conflict(f"no port of {host} from {FIRST_AUTO_PORT} up is free")
+
+
+def _bind_port(host: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> socket.socket:
+    if str(host) in ("127.0.0.1", "::1"):
+        _check_twin(host, port)
+    family = socket.AF_INET if host.version == 4 else socket.AF_INET6
+    return _bound(family, str(host), port)
+
+
+def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setblocking(False)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if sys.platform == "linux":
+            # On Linux this only skips TIME_WAIT; a live listener still conflicts. On other
+            # systems it would let two programs share a port, so it stays off there.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        # With SO_REUSEADDR it is listen, not bind, that keeps others away.
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _check_twin(host: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> None:
+    """
+    Make sure that nobody holds the same port on the other loopback address.
+
+    An application that connects to `localhost` tries ::1 and 127.0.0.1; a stranger on
+    one of them would get the connections meant for the tunnel on the other.
+    """
+    family, twin = (socket.AF_INET6, "::1") if host.version == 4 else (socket.AF_INET, "127.0.0.1")
+    try:
+        _bound(family, twin, port).close()
+    except OSError as error:
+        if error.errno in _BUSY:
+            raise
+
+
+class LocalListener:
+    """
+    Accepts local TCP connections for a tunnel and gives each the protocol that `make` returns.
+
+    Call `open` only once the tunnel's path is verified. Connections of another user of
+    this machine are closed before a byte is forwarded, where the system shows owners.
+    Errors of single connections, and running out of descriptors, never end it.
+    """
+
+    def __init__(
+        self,
+        where: ListenOn,
+        make: Callable[[], asyncio.BaseProtocol],
+        events: ListenerEvents,
+    ) -> None:
+        self._where = where
+        self._make = make
+        self._events = events
+        self._socket: socket.socket | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._checks_owner = where.address().is_loopback and can_identify()
+
+    @property
+    def address(self) -> Address:
+        """The address that is bound, as applications must be told; only while open."""
+        assert self._socket is not None
+        host, port = self._socket.getsockname()[:2]
+        return str(host), int(port)
+
+    def open(self) -> Address:
+        """Bind, listen and accept. Raises what `bind` raises."""
+        assert self._socket is None
+        self._socket = bind(self._where)
+        self._resume()
+        return self.address
+
+    def close(self) -> None:
+        """Stop accepting; connections that were accepted go on. Idempotent."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        listening, self._socket = self._socket, None
+        if listening is not None:
+            asyncio.get_running_loop().remove_reader(listening)
+            listening.close()
+
+    def _resume(self) -> None:
+        self._retry = None
+        if self._socket is not None:
+            asyncio.get_running_loop().add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS_PER_TURN):
+            if self._socket is None:
+                return
+            try:
+                connection, remote = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._pause(error)
+                return
+            self._admit(connection, (str(remote[0]), int(remote[1])))
+
+    def _pause(self, error: OSError) -> None:
+        # The waiting connection keeps the socket readable: without a pause this is a busy
+        # loop. Whatever went wrong, a listener that gives up would be worse.
+        assert self._socket is not None
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket)
+        self._retry = loop.call_later(_PAUSE_S, self._resume)
+        name = errno.errorcode.get(error.errno or 0, "error")
+        if error.errno not in _OUT_OF_RESOURCES:
+            _log.warning("accepting local connections failed with %s", name)
+        self._events.accept_paused(name)
+
+    def _admit(self, connection: socket.socket, remote: Address) -> None:
+        connection.setblocking(False)
+        if self._checks_owner:
+            peer = identify(self.address, remote)
+            if peer.uid != os.getuid():
+                self._refuse(connection, peer)
+                return
+        spawn(self._hand_over(connection), name="tunnel-accept")
+
+    def _refuse(self, connection: socket.socket, peer: Peer) -> None:
+        connection.close()
+        reason = "another user" if peer.uid is not None else "unknown owner"
+        self._events.connection_refused(peer, reason)
+
+    async def _hand_over(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(self._make, connection)
+        except (OSError, CommanderError) as error:
+            _log.debug("a local connection ended early: %s", type(error).__name__)
+            with contextlib.suppress(OSError):
+                connection.close()

@@ -1,0 +1,190 @@
+"""Who is at the other end of a local connection, as the kernel knows it (Linux)."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import struct
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+Address = tuple[str, int]
+
+_TABLES: Final = ("tcp", "tcp6")
+_COLUMNS: Final = 10
+_MAX_PROCESSES: Final = 4096
+_MAX_DESCRIPTORS: Final = 4096
+_MAX_NAME: Final = 64
+_SOCKET_LINK: Final = re.compile(r"socket:\[(\d+)\]\Z")
+_WORD_BYTES: Final = 4
+
+# sock_diag(7), linux/inet_diag.h: nlmsghdr, inet_diag_req_v2, and uid and inode of inet_diag_msg.
+_NETLINK_SOCK_DIAG: Final = 4
+_SOCK_DIAG_BY_FAMILY: Final = 20
+_NLM_F_REQUEST: Final = 1
+_DIAG_HEADER: Final = struct.Struct("=IHHII")
+_DIAG_REQUEST: Final = struct.Struct("=BBBBI2s2s16s16sI8s")
+_DIAG_ANSWER: Final = struct.Struct("=4x48x12xII")
+_KERNEL_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Socket:
+    """What the kernel's table says about one TCP socket; inode 0 means no process holds it."""
+
+    uid: int
+    inode: int
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The owner of a connection to a local port; `uid` is None when nobody can be seen."""
+
+    address: Address
+    uid: int | None
+    inode: int = 0
+
+
+def find_socket(table: Iterable[str], local: Address, remote: Address) -> Socket | None:
+    """
+    Find the socket with these ends in the lines of /proc/net/tcp or tcp6 (proc(5)).
+
+    An IPv4 address also matches its IPv6-mapped form, as clients with IPv6 sockets show it.
+    """
+    wanted = {
+        (ours, theirs)
+        for ours in _kernel_forms(local)
+        for theirs in _kernel_forms(remote)
+        if len(ours) == len(theirs)
+    }
+    for line in table:
+        columns = line.split()
+        if len(columns) < _COLUMNS or (columns[1], columns[2]) not in wanted:
+            continue
+        if columns[7].isdecimal() and columns[9].isdecimal():
+            return Socket(int(columns[7]), int(columns[9]))
+    return None
+
+
+def _kernel_forms(address: Address) -> list[str]:
+    parsed = ipaddress.ip_address(address[0])
+    forms = [parsed.packed]
+    if parsed.version == 4:
+        forms.append(b"\0" * 10 + b"\xff\xff" + parsed.packed)
+    return [f"{_as_words(packed)}:{address[1]:04X}" for packed in forms]
+
+
+def _as_words(packed: bytes) -> str:
+    # The kernel prints each 32-bit word of the address in the machine's own order.
+    words = [packed[at : at + _WORD_BYTES] for at in range(0, len(packed), _WORD_BYTES)]
+    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
+
+
+def can_identify(proc: Path = Path("/proc")) -> bool:
+    """Tell whether this system shows the owners of its connections."""
+    return (proc / "self/net/tcp").exists()
+
+
+def identify(local: Address, remote: Address, *, proc: Path = Path("/proc")) -> Peer:
+    """
+    Identify who connected from `remote` to our `local`; `uid` is None when nobody is seen.
+
+    Asks the kernel for this one connection, or reads its tables where that is not possible.
+    A socket that its process has closed already counts as unseen: its uid is not reliable
+    on all kernels.
+    """
+    found = _ask_kernel(remote, local) or _read_tables(remote, local, proc)
+    if found is None or found.inode == 0:
+        return Peer(remote, None)
+    return Peer(remote, found.uid, found.inode)
+
+
+def find_program(peer: Peer, *, proc: Path = Path("/proc")) -> tuple[int, str] | None:
+    """
+    Find pid and name of the program at the other end; best effort, only for logs.
+
+    Looks through all processes that this user may see, which can take a while: use a thread.
+    """
+    pid = _holder(peer.inode, proc) if peer.inode else None
+    return (pid, _program(pid, proc)) if pid is not None else None
+
+
+def _ask_kernel(local: Address, remote: Address) -> Socket | None:
+    """One exact look-up by sock_diag(7), in microseconds however many connections there are."""
+    if sys.platform != "linux":
+        return None
+    ours, theirs = ipaddress.ip_address(local[0]), ipaddress.ip_address(remote[0])
+    family = socket.AF_INET if ours.version == 4 else socket.AF_INET6
+    request = _DIAG_HEADER.pack(
+        _DIAG_HEADER.size + _DIAG_REQUEST.size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0
+    ) + _DIAG_REQUEST.pack(
+        family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF,
+        local[1].to_bytes(2, "big"), remote[1].to_bytes(2, "big"),
+        ours.packed, theirs.packed, 0, b"\xff" * 8,
+    )  # fmt: skip
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+            kernel.settimeout(_KERNEL_S)
+            kernel.sendto(request, (0, 0))
+            answer = kernel.recv(4096)
+    except OSError:
+        return None
+    if len(answer) < _DIAG_HEADER.size + _DIAG_ANSWER.size:
+        return None
+    # An error, such as "not found" or "not supported", has another type.
+    if _DIAG_HEADER.unpack_from(answer)[1] != _SOCK_DIAG_BY_FAMILY:
+        return None
+    uid, inode = _DIAG_ANSWER.unpack_from(answer, _DIAG_HEADER.size)
+    return Socket(uid, inode)
+
+
+def _read_tables(local: Address, remote: Address, proc: Path) -> Socket | None:
+    for name in _TABLES:
+        try:
+            with (proc / "self/net" / name).open(encoding="ascii", errors="replace") as table:
+                found = find_socket(table, local, remote)
+        except OSError:
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _holder(inode: int, proc: Path) -> int | None:
+    try:
+        pids = [int(entry) for entry in os.listdir(proc) if entry.isdecimal()]
+    except OSError:
+        return None
+    # Newest first: who just connected was probably just started.
+    for pid in sorted(pids, reverse=True)[:_MAX_PROCESSES]:
+        if _holds(proc / str(pid) / "fd", inode):
+            return pid
+    return None
+
+
+def _holds(folder: Path, inode: int) -> bool:
+    try:
+        names = os.listdir(folder)[:_MAX_DESCRIPTORS]
+    except OSError:
+        return False
+    for name in names:
+        try:
+            link = _SOCKET_LINK.match(os.readlink(folder / name))
+        except OSError:
+            continue
+        if link is not None and int(link[1]) == inode:
+            return True
+    return False
+
+
+def _program(pid: int, proc: Path) -> str:
+    try:
+        raw = (proc / str(pid) / "comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+    return "".join(char if char.isprintable() else "?" for char in raw[:_MAX_NAME])

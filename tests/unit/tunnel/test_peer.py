@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commander.tunnel.peer import Peer, Socket, can_identify, find_program, find_socket, identify
+
+HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
+LINE = (
+    "   0: 0100007F:A3F2 0100007F:1538 01 00000000:00000000 00:00000000 00000000  1000        0"
+    " 4711 1 0000000000000000 20 4 30 10 -1"
+)
+MAPPED = LINE.replace(
+    "0100007F:A3F2 0100007F:1538",
+    "0000000000000000FFFF00000100007F:A3F2 0000000000000000FFFF00000100007F:1538",
+)
+SIX = LINE.replace(
+    "0100007F:A3F2 0100007F:1538",
+    "00000000000000000000000001000000:A3F2 00000000000000000000000001000000:1538",
+)
+LOCAL, REMOTE = ("127.0.0.1", 0xA3F2), ("127.0.0.1", 0x1538)
+
+
+@pytest.mark.parametrize("line", [LINE, MAPPED])
+def test_an_ipv4_connection_is_found_in_both_of_its_forms(line: str) -> None:
+    """A client may use an IPv4 socket or an IPv6 one for the same address."""
+    assert find_socket([HEADER, line], LOCAL, REMOTE) == Socket(1000, 4711)
+
+
+def test_an_ipv6_connection_is_found() -> None:
+    """::1 in the kernel's word order."""
+    assert find_socket([HEADER, SIX], ("::1", 0xA3F2), ("::1", 0x1538)) == Socket(1000, 4711)
+
+
+def test_only_both_ends_together_identify_a_socket() -> None:
+    """The listener's own side of the connection, and others, do not match."""
+    assert find_socket([LINE], REMOTE, LOCAL) is None
+    assert find_socket([LINE], ("127.0.0.2", 0xA3F2), REMOTE) is None
+    assert find_socket([LINE], ("127.0.0.1", 1), REMOTE) is None
+
+
+@given(st.lists(st.text(max_size=120), max_size=5))
+def test_strange_tables_are_no_error(lines: list[str]) -> None:
+    """Whatever the file says, nothing is raised and nothing is invented."""
+    assert find_socket([*lines, "a b", "x " * 20], LOCAL, REMOTE) is None
+
+
+def make_proc(root: Path, line: str) -> Path:
+    (root / "self/net").mkdir(parents=True)
+    (root / "self/net/tcp").write_text(f"{HEADER}\n{line}\n")
+    return root
+
+
+def test_the_tables_are_read_when_the_kernel_does_not_answer(tmp_path: Path) -> None:
+    """A connection that only the table knows is identified from it."""
+    proc = make_proc(tmp_path, LINE)
+    assert can_identify(proc)
+    assert identify(REMOTE, LOCAL, proc=proc) == Peer(LOCAL, 1000, 4711)
+
+
+def test_a_socket_that_nobody_holds_has_no_owner(tmp_path: Path) -> None:
+    """A closed socket shows uid 0 on some kernels; it must not pass for root or for us."""
+    proc = make_proc(tmp_path, LINE.replace("  1000        0 4711", "     0        0 0"))
+    assert identify(REMOTE, LOCAL, proc=proc) == Peer(LOCAL, None)
+
+
+def test_without_tables_nobody_is_identified(tmp_path: Path) -> None:
+    """Other systems, and containers without /proc."""
+    assert not can_identify(tmp_path)
+    assert identify(REMOTE, LOCAL, proc=tmp_path) == Peer(LOCAL, None)
+
+
+def test_the_program_is_found_by_its_open_socket(tmp_path: Path) -> None:
+    """Pid and printable name, or nothing."""
+    fds = tmp_path / "77" / "fd"
+    fds.mkdir(parents=True)
+    (fds / "0").symlink_to("/dev/null")
+    (fds / "3").symlink_to("socket:[4711]")
+    (fds / "4").write_text("no link")
+    (tmp_path / "77" / "comm").write_text("ps\x1bql\n")
+    (tmp_path / "78").mkdir()
+
+    assert find_program(Peer(LOCAL, 1000, 4711), proc=tmp_path) == (77, "ps?ql")
+    assert find_program(Peer(LOCAL, 1000, 1), proc=tmp_path) is None
+    assert find_program(Peer(LOCAL, None), proc=tmp_path) is None
+    (tmp_path / "77" / "comm").unlink()
+    assert find_program(Peer(LOCAL, 1000, 4711), proc=tmp_path) == (77, "")
+    assert find_program(Peer(LOCAL, 1000, 4711), proc=tmp_path / "none") is None
+    assert os.getuid() >= 0
