@@ -38,6 +38,10 @@ from commander.errors import CommanderError
 from commander.tasks import spawn
 from commander.tunnel.transports.webrtc_drops import dropped, thin_log
 
+# RFC 7983 section 7: the first byte tells what a datagram is.
+AFTER_STUN_BYTE: Final = 4
+FIRST_DTLS_BYTE: Final = 20
+AFTER_DTLS_BYTE: Final = 64
 MAX_DATAGRAM_BYTES: Final = 2048
 MAX_WAITING_DATAGRAMS: Final = 4096
 DATAGRAMS_PER_TURN: Final = 16
@@ -122,7 +126,7 @@ def parse_message(data: bytes) -> aioice.stun.Message:
 
 class GuardedStun(aioice.ice.StunProtocol):
     """
-    Sorts datagrams before the library sees them (first byte as in RFC 7983).
+    Sorts datagrams before the library sees them.
 
     DTLS is taken only from an address that is a remote candidate or that passed an
     authenticated check, so a third party cannot disturb a handshake or fill the queue.
@@ -134,11 +138,17 @@ class GuardedStun(aioice.ice.StunProtocol):
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         """Pass on or count."""
-        source = (addr[0], addr[1])
-        refusal = self._refusal(bytes(data, "latin-1") if isinstance(data, str) else data, source)
+        assert isinstance(data, bytes)
+        refusal = self._refusal(data, (addr[0], addr[1]))
         if refusal:
             dropped.count(refusal)
-            return
+        elif data[0] >= FIRST_DTLS_BYTE:
+            # The library would first try to read it as STUN, packet by packet.
+            self.receiver.data_received(data, self.local_candidate.component)
+        else:
+            self._receive_stun(data, addr)
+
+    def _receive_stun(self, data: bytes, addr: tuple[Any, ...]) -> None:
         try:
             super().datagram_received(data, addr)
         except Exception:  # noqa: BLE001  the border to the library: nothing may reach the loop
@@ -147,9 +157,9 @@ class GuardedStun(aioice.ice.StunProtocol):
     def _refusal(self, data: bytes, source: tuple[str, int]) -> str:
         if not 1 <= len(data) <= MAX_DATAGRAM_BYTES:
             return "datagram-size"
-        if data[0] < 4:
+        if data[0] < AFTER_STUN_BYTE:
             return self._stun_refusal(data, source)
-        if not 20 <= data[0] < 64:
+        if not FIRST_DTLS_BYTE <= data[0] < AFTER_DTLS_BYTE:
             return "datagram-kind"
         if source != self._known_source and not self._is_known(source):
             return "dtls-foreign"
