@@ -1,0 +1,35 @@
+"""Any message of a verified but hostile peer."""
+
+from __future__ import annotations
+
+from commander.tunnel import frames
+from commander.tunnel.codes import ProtocolViolation, Role
+from commander.tunnel.mux import Mux
+
+NAME = "tunnel-frames"
+
+
+def fuzz(data: bytes) -> None:
+    """Parse one message, and let both kinds of end handle a sequence of them."""
+    try:
+        parsed = frames.parse(data)
+        assert frames.message_of(parsed) == data
+    except ProtocolViolation:
+        pass
+    for role in Role:
+        _talk(role, data)
+
+
+def _talk(role: Role, data: bytes) -> None:
+    end = Mux(role)
+    if role is Role.CLIENT:
+        end.send(end.open(b"target"), b"question")
+    step = 1 + data[0] % 64 if data else 1
+    try:
+        for start in range(0, len(data), step):
+            for event in end.receive(b"\x01" + data[start : start + step]):
+                assert event is not None
+            while end.has_pending() and (message := end.data_to_send()):
+                frames.parse(message)
+    except ProtocolViolation:
+        return
