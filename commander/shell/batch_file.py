@@ -40,12 +40,24 @@ def read_batch_file(path: str, *, trust_file: bool) -> bytes:
         raise NotAllowed(f"{path!r} cannot be read", hint="check its rights") from error
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{path[:200]!r} cannot be opened: {error}") from error
-    with os.fdopen(handle, "rb") as file:
+    try:
         _check_trust(path, os.fstat(handle), trust_file=trust_file)
-        data = file.read(MAX_BYTES + 1)
+        data = _read_up_to(handle, MAX_BYTES + 1)
+    finally:
+        os.close(handle)
     if len(data) > MAX_BYTES:
         raise InvalidInput(f"{path!r} is larger than {MAX_BYTES} bytes")
     return data
+
+
+def _read_up_to(handle: int, limit: int) -> bytes:
+    data = bytearray()
+    while len(data) < limit:
+        step = os.read(handle, limit - len(data))
+        if not step:
+            break
+        data += step
+    return bytes(data)
 
 
 def _check_trust(path: str, found: os.stat_result, *, trust_file: bool) -> None:

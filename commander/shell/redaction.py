@@ -11,11 +11,11 @@ from commander.plugin.parser import positional_at, scan_words
 from commander.plugin.registry import Registry
 from commander.shell.lexer import LexError, lex
 
-_SECRET_NAME = re.compile(
-    r"pass(wd|word|phrase|code)?(?![a-z])|pwd|secret|token|credential|private|"
-    r"(api|access|secret|private|account|encryption)[._-]?key|totp|otp|pin(?![a-z])|cvv|seed",
-    re.IGNORECASE,
-)
+# Found anywhere in a name; the shorter ones below only as a word of their own.
+_SECRET_PART = re.compile(r"password|passwd|passphrase|passcode|secret|token|credential|privat")
+_SECRET_WORDS = {"pass", "pwd", "pw", "pin", "totp", "otp", "cvv", "seed"}
+_SECRET_PAIRS = re.compile(r"(api|access|account|encryption|master) ?key|one time code")
+_NAME_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 
 
 class Keep(Enum):
@@ -74,7 +74,7 @@ def _statement(words: Sequence[str], registry: Registry) -> Keep:
 
 def _hides(argument: Argument, word: str) -> bool:
     is_variable = argument.kind is ArgumentKind.VARIABLE
-    return argument.secret or (is_variable and bool(_SECRET_NAME.search(word)))
+    return argument.secret or (is_variable and sounds_secret(word))
 
 
 def _has_secret(arguments: Sequence[Argument]) -> bool:
@@ -88,4 +88,15 @@ def _is_secret_assignment(word: str) -> bool:
         return False
     if name.endswith(("-file", "-stdin", "_file")):
         return False
-    return bool(_SECRET_NAME.search(name)) or "onetimecode" in name.lower()
+    return sounds_secret(name)
+
+
+def sounds_secret(name: str) -> bool:
+    """Whether a field or variable of this name holds a secret: `DB_PASSWORD`, `f.pinCode`."""
+    words = [word.lower() for word in _NAME_WORD.findall(name)]
+    spaced = " ".join(words)
+    return (
+        bool(_SECRET_PART.search(name.lower()))
+        or not _SECRET_WORDS.isdisjoint(words)
+        or bool(_SECRET_PAIRS.search(spaced))
+    )
