@@ -13,18 +13,42 @@ PRIVATE_FILE = 0o600
 
 
 def make_private_directory(path: Path) -> None:
-    """Create a directory 0700 with its parents. Raises InvalidInput when others may enter it."""
-    path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-    found = path.lstat()
+    """
+    Create a directory 0700, and its missing parents so too.
+
+    Raises InvalidInput when something else is there or others may enter it, CommanderError
+    when the system refuses.
+    """
+    try:
+        _make_missing(path)
+        found = path.lstat()
+    except OSError as error:
+        raise CommanderError(
+            f"{path} could not be made: {error.strerror}", hint="check space and rights"
+        ) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise InvalidInput(f"{path} is not a directory of this user", hint=f"remove {path}")
     if found.st_mode & 0o077:
         raise InvalidInput(f"{path} can be read by other users", hint=f"chmod 700 {path}")
 
 
+def _make_missing(path: Path) -> None:
+    # pathlib gives missing parents the mode of the umask, and a later call for one
+    # of them would then refuse it.
+    missing = []
+    while not os.path.lexists(path):
+        missing.append(path)
+        path = path.parent
+    for directory in reversed(missing):
+        directory.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+
+
 def check_private_file(path: Path) -> None:
     """Raise InvalidInput unless the path is a plain file of this user with mode 0600 or less."""
-    found = path.lstat()
+    _check_private(path, path.lstat())
+
+
+def _check_private(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise InvalidInput(f"{path} is not a plain file", hint=f"move {path} away")
     if found.st_uid not in (os.geteuid(), 0):
@@ -39,9 +63,15 @@ def read_private(path: Path, *, limit: int = 64 * 1024 * 1024) -> bytes:
     read it, it is a link, or it is longer than `limit` bytes.
     """
     check_private_file(path)
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        data = file.read(limit + 1)
+    # What was checked may have been exchanged since: the open file is checked again, and
+    # without O_NONBLOCK a pipe put in its place would hold us up.
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        _check_private(path, os.fstat(handle))
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(handle)
     if len(data) > limit:
         raise InvalidInput(f"{path} is larger than {limit} bytes")
     return data
