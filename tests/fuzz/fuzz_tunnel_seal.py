@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from commander.errors import SealBroken
 from commander.tunnel.codes import Role
 from commander.tunnel.keys import ConversationKeys
@@ -17,7 +19,7 @@ def fuzz(data: bytes) -> None:
     opener = _KEYS.opener(Role.GATEWAY, 1)
     signalling = _KEYS.signalling(Role.GATEWAY)
     header = b"\x00\x01" + bytes(8)
-    attempts = [
+    attempts: list[Callable[[], bytes]] = [
         lambda: opener.open(data),
         lambda: opener.open(header + data),
         lambda: signalling.open(data),
