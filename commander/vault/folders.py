@@ -75,10 +75,11 @@ def delete(view: View, draft: Draft, uid: str, require: Require) -> None:
     if top.uid == view.root:
         raise Conflict("the personal root cannot be removed")
     require(Action.EDIT, top.domain)
+    if top.is_domain:
+        # The end of a domain ends every right to what is in it.
+        draft.state(Revoke(Kind.FOLDER, top.uid, ""))
+        return
     for folder in reversed(list(descend(view, uid))):
         for record in view.records_in(folder.uid):
             draft.delete_record(record.uid)
         draft.put_folder(folder.uid, folder.domain, folder.name, folder.parent, deleted=True)
-    if top.is_domain:
-        # Last, since it ends the right by which the seals above are judged.
-        draft.state(Revoke(Kind.FOLDER, top.uid, ""))

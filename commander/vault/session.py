@@ -19,11 +19,12 @@ from commander.authority.decide import Action, decide
 from commander.authority.refusals import Code
 from commander.authority.state import State
 from commander.clock import Clock
-from commander.errors import CommanderError, Conflict, NotFound, Unreachable
+from commander.errors import CommanderError, Conflict, NotFound, Tampered, Unreachable
 from commander.ids import DeviceUid, FolderUid, RecordUid, UserUid, new_uid
 from commander.vault import folders
 from commander.vault.applications import Applications
 from commander.vault.draft import Author, Draft
+from commander.vault.enrolment import device_statement
 from commander.vault.opening import open_settings
 from commander.vault.people import People
 from commander.vault.ports import Remote
@@ -95,6 +96,7 @@ class Vault:
         """Load the local copy and bring it up to date. Raises Unreachable, Tampered, Refused."""
         vault = cls.offline(login, remote, clock=clock, store=store)
         await vault.sync()
+        vault.check_identity()
         return vault
 
     @classmethod
@@ -110,6 +112,24 @@ class Vault:
             except CommanderError as error:
                 _log.warning("the local copy of the vault is dropped: %s", error)
         return cls(login, remote, clock=clock, store=store, replica=replica)
+
+    async def certify_device(self) -> None:
+        """Sign this machine's keys into the log, before anything else a new device does."""
+        async with self._lock:
+            await self._fetch_log()
+        certificate = device_statement(self.login.device)
+        await self.commit(lambda draft: draft.state(certificate))
+
+    def check_identity(self) -> None:
+        """Raise Tampered unless the log knows this user by the keys this login has."""
+        user = self.state.users.get(self.user)
+        identity = self.login.identity
+        keys = (identity.sign.public.raw, identity.box.public.raw)
+        if user is None or (user.sign_key, user.box_key, user.email) != (*keys, self.email):
+            raise Tampered(
+                f"the server's log names other keys for {self.email} than this account has",
+                hint="do not use this server; tell an administrator",
+            )
 
     # --- state -----------------------------------------------------------------------------------
 
@@ -374,6 +394,11 @@ class Vault:
             self.require(Action.EDIT, record.domain)
             self.require(Action.EDIT, place.domain)
             draft.put_record(record.uid, record.data, place)
+            settings = self.settings(uid)
+            if settings is not None and place.domain != record.domain:
+                # Settings are sealed for the folder their record is in.
+                self._check_settings(place.domain, settings)
+                draft.put_settings(record.uid, place.domain, settings)
 
         await self.commit(build)
 
