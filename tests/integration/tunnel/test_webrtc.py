@@ -148,6 +148,21 @@ async def test_close_is_told_to_both_once(paths: tuple[WebRtcPath, WebRtcPath]) 
     assert client.backlog_bytes() == 0
 
 
+async def test_a_full_backlog_arrives_before_the_close(
+    paths: tuple[WebRtcPath, WebRtcPath],
+) -> None:
+    """What was handed in before `close` is delivered, though it filled many packets."""
+    client, gateway = paths
+    _, at_gateway = started(client, gateway)
+    for number in range(40):
+        client.send(bytes([number]) * DATA_CHANNEL_MESSAGE_BYTES)
+
+    await client.close("done")
+    await at_gateway.has_lost()
+
+    assert [message[0] for message in at_gateway.messages] == list(range(40))
+
+
 async def test_closing_frees_sockets_and_tasks() -> None:
     """Ten paths leave no socket and no task."""
     async with open_paths():
