@@ -40,7 +40,9 @@ class Journal:
         self._size = os.fstat(self._handle).st_size
 
     def write(self, event: str, **values: Value) -> None:
-        """Append one line."""
+        """Append one line; nothing once closed."""
+        if self._handle < 0:
+            return
         entry = {"time": iso_utc(self._clock.now()), "event": event, **values}
         line = json.dumps(entry, ensure_ascii=True).encode()[:LINE_LIMIT] + b"\n"
         try:

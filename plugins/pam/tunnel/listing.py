@@ -76,7 +76,9 @@ async def stop_tunnels(context: Context, arguments: Arguments) -> Done:
     for tunnel in found:
         await hosting.stop(tunnel, "stopped by pam tunnel stop")
     count = len(found)
-    said = f"Stopped {count} tunnel{'' if count == 1 else 's'}." if count else "No tunnels are open."
+    said = (
+        f"Stopped {count} tunnel{'' if count == 1 else 's'}." if count else "No tunnels are open."
+    )
     return Done(said, {"stopped": [tunnel.tunnel for tunnel in found]})
 
 
@@ -95,7 +97,9 @@ def _not_found(wanted: str) -> NotFound:
 
 def _ambiguous(wanted: str, found: list[TunnelInfo]) -> Conflict:
     names = ", ".join(f"{t.tunnel} ({t.title} on port {t.local_port})" for t in found[:10])
-    return Conflict(f"{wanted!r} names {len(found)} tunnels: {names}", hint="give a tunnel id or --all")
+    return Conflict(
+        f"{wanted!r} names {len(found)} tunnels: {names}", hint="give a tunnel id or --all"
+    )
 
 
 def _row(tunnel: TunnelInfo, now: float) -> dict[str, Plain]:

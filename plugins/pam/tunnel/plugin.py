@@ -28,7 +28,9 @@ _START = Command(
         option(
             "--target-port", "-tp", kind=ArgumentKind.PORT, help="another target port, likewise"
         ),
-        option("--path", choices=("auto", "relay", "webrtc"), default="auto", help="what carries it"),
+        option(
+            "--path", choices=("auto", "relay", "webrtc"), default="auto", help="what carries it"
+        ),
         flag("--new", help="open another one beside a live tunnel of this record"),
         flag("--foreground", "-fg", help="stay until stopped, also in a session"),
         flag("--background", "-bg", help="leave it running in a process of its own"),
@@ -92,7 +94,9 @@ _TAIL = Command(
         _TUNNEL,
         flag("--follow", "-f", help="follow (the default)"),
         flag("--no-follow", help="print the last lines and stop"),
-        option("--lines", "-n", kind=ArgumentKind.INT, default=20, help="how many lines to begin with"),
+        option(
+            "--lines", "-n", kind=ArgumentKind.INT, default=20, help="how many lines to begin with"
+        ),
     ),
     exclusive=(("follow", "no_follow"),),
     handler="plugins.pam.tunnel.tail:tail",

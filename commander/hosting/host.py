@@ -1,0 +1,289 @@
+"""
+The tunnels of one client process: start, supervise, list, stop; and those of other processes.
+
+A hosted tunnel is a conversation with a gateway, a tunnel end, a local listener and a log. It
+ends as a whole, for one reason, which the log and the user are told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from commander.api.client import Api
+from commander.api.socket import RouterSocket
+from commander.clock import Clock
+from commander.config.paths import Paths
+from commander.errors import (
+    CommanderError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    SealBroken,
+    Tampered,
+    Unreachable,
+)
+from commander.hosting.control import ControlServer, ask_host, list_others
+from commander.hosting.conversation import Accepted, Position, TunnelRequest, ask_gateway
+from commander.hosting.handle import TunnelsHandle
+from commander.hosting.hosted import HostedTunnel, Notice
+from commander.hosting.journal import remove_old
+from commander.hosting.model import Ask, Told, TunnelInfo, match_tunnels
+from commander.hosting.paths import PATH_KINDS, PathAttempt, begin_path
+from commander.hosting.ports import RememberedPorts
+from commander.tunnel.codes import CloseCode
+from commander.tunnel.listener import ListenOn, bind
+from commander.wire.commands import Offer
+
+MAX_TUNNELS = 1000
+ROUTER_S = 15.0
+
+
+@dataclass(frozen=True)
+class StartOptions:
+    """What the user chose; `port` 0 means the remembered or first free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    preferred_port: int = 0
+    reuse_port: bool = True
+    allow_remote: bool = False
+    path: str = "auto"
+    timeout_s: float = 30.0
+    idle_s: float | None = None
+    mode: str = "session"
+    new: bool = False
+
+
+@dataclass
+class Link:
+    """The signed-in side that tunnels of this process use: one control WebSocket for all."""
+
+    api: Api
+    environment: Mapping[str, str]
+    position: Callable[[], Position]
+    version: str
+    router: RouterSocket | None = field(default=None)
+
+
+class Hosting:
+    """
+    All tunnels of this process; make one, and `close_all` at the end.
+
+    `notify` is told in one sentence when a tunnel ends by itself.
+    """
+
+    def __init__(self, paths: Paths, clock: Clock, *, notify: Notice) -> None:
+        self._paths = paths
+        self._clock = clock
+        self._notify = notify
+        self._tunnels: dict[str, HostedTunnel] = {}
+        self._starting = 0
+        self._control: ControlServer | None = None
+        self._link: Link | None = None
+        self._ports = RememberedPorts(paths.home / "ports.json")
+
+    def use(self, link: Link) -> None:
+        """Tell which session new tunnels start with; an earlier one's tunnels go on."""
+        self._link = link
+
+    def open_count(self) -> int:
+        """How many are open."""
+        return len(self._tunnels)
+
+    def own(self) -> list[TunnelInfo]:
+        """Tunnels of this process."""
+        return [tunnel.info() for tunnel in self._tunnels.values()]
+
+    async def list_all(self) -> list[TunnelInfo]:
+        """Tunnels of this process and of the user's others."""
+        return self.own() + await list_others(self._paths.runtime)
+
+    async def show(self, tunnel: TunnelInfo) -> TunnelInfo:
+        """One tunnel with its streams. Raises NotFound when it has just ended."""
+        own = self._tunnels.get(tunnel.tunnel)
+        if own is not None:
+            return own.info(with_streams=True)
+        told = await self._ask(tunnel, Ask("show", tunnel.tunnel))
+        if not told.tunnels:
+            raise NotFound(f"tunnel {tunnel.tunnel} has ended")
+        return told.tunnels[0]
+
+    async def stop(self, tunnel: TunnelInfo, reason: str) -> None:
+        """Stop a tunnel of this or another process. Raises Unreachable when that one is gone."""
+        own = self._tunnels.get(tunnel.tunnel)
+        if own is not None:
+            await own.close(CloseCode.STOPPED, reason)
+            return
+        told = await self._ask(tunnel, Ask("stop", tunnel.tunnel, reason))
+        if told.code and told.code != NotFound.default_code:
+            raise Unreachable(told.message, code=told.code)
+
+    async def start(self, request: TunnelRequest, options: StartOptions) -> HostedTunnel:
+        """
+        Open a tunnel; returns once its local port accepts connections.
+
+        A live tunnel of the same record is returned as it is, unless `options.new`. Raises what
+        `ask_gateway` raises, Conflict for a taken port, Unreachable when no path came up.
+        """
+        if not options.new:
+            live = self._live(request, options)
+            if live is not None:
+                return live
+        if len(self._tunnels) + self._starting >= MAX_TUNNELS:
+            raise Conflict(f"{MAX_TUNNELS} tunnels are open in this process", hint="stop some")
+        self._starting += 1
+        try:
+            async with asyncio.timeout(options.timeout_s):
+                return await self._start(request, options)
+        except TimeoutError:
+            raise Unreachable(
+                f"no tunnel to {request.title} came up in {options.timeout_s:g} s",
+                code="timed-out",
+                hint="look at the gateway's log, or give a longer --timeout",
+            ) from None
+        finally:
+            self._starting -= 1
+
+    async def close_all(self, reason: str) -> None:
+        """End all tunnels, the control socket and the WebSocket; idempotent."""
+        tunnels = list(self._tunnels.values())
+        closes = [tunnel.close(CloseCode.STOPPED, reason) for tunnel in tunnels]
+        await asyncio.gather(*closes)
+        control, self._control = self._control, None
+        if control is not None:
+            await control.close()
+        link, self._link = self._link, None
+        if link is not None and link.router is not None:
+            await link.router.close()
+
+    def _live(self, request: TunnelRequest, options: StartOptions) -> HostedTunnel | None:
+        for tunnel in self._tunnels.values():
+            info = tunnel.info()
+            if info.record == request.record and info.status == "open":
+                if options.port not in (0, info.local_port):
+                    raise Conflict(
+                        f"{request.title} has a live tunnel on port {info.local_port}",
+                        hint="stop it, or give --new",
+                    )
+                return tunnel
+        return None
+
+    async def _start(self, request: TunnelRequest, options: StartOptions) -> HostedTunnel:
+        link = self._need_link()
+        where = ListenOn(options.host, options.port or None, allow_remote=options.allow_remote)
+        # What the user has to change is said before the gateway is bothered.
+        bind(where).close()
+        router = await self._router(link)
+        attempt = await begin_path(options.path)
+        try:
+            offer = Offer(b"", PATH_KINDS[options.path], attempt.offer)
+            accepted = await ask_gateway(
+                request,
+                offer,
+                router,
+                position=link.position,
+                clock=self._clock,
+                timeout_s=options.timeout_s,
+            )
+            tunnel = await self._connect(request, options, link, attempt, accepted)
+        except BaseException:
+            await attempt.close()
+            raise
+        if options.reuse_port:
+            # Remembering a port is a convenience: a full disk must not cost the tunnel.
+            with contextlib.suppress(CommanderError):
+                self._ports.remember(request.record, tunnel.info().local_port)
+        return tunnel
+
+    async def _connect(
+        self,
+        request: TunnelRequest,
+        options: StartOptions,
+        link: Link,
+        attempt: PathAttempt,
+        accepted: Accepted,
+    ) -> HostedTunnel:
+        path, binding = await attempt.finish(link.api, link.environment, accepted)
+        tunnel = HostedTunnel(
+            request,
+            accepted,
+            paths=self._paths,
+            clock=self._clock,
+            mode=options.mode,
+            idle_s=options.idle_s,
+            ended=self._ended,
+        )
+        try:
+            await tunnel.attach(path, binding)
+            remembered = self._ports.get(request.record) if options.reuse_port else 0
+            await tunnel.listen(
+                options.host,
+                fixed_port=options.port,
+                preferred_port=options.preferred_port or remembered,
+                allow_remote=options.allow_remote,
+            )
+            await self._open_control()
+        except (SealBroken, InvalidInput) as error:
+            await tunnel.close(CloseCode.HELLO_FAILED, "the far end is not the gateway")
+            raise Tampered(
+                "the far end of the path could not prove to be the gateway",
+                hint="do not go on; tell an administrator",
+                code="hello-broken",
+            ) from error
+        except BaseException:
+            await tunnel.close(CloseCode.STOPPED, "the tunnel did not come up")
+            raise
+        self._tunnels[tunnel.uid] = tunnel
+        return tunnel
+
+    def _ended(self, tunnel: HostedTunnel, code: CloseCode, reason: str) -> None:
+        known = self._tunnels.pop(tunnel.uid, None)
+        if known is not None and code is not CloseCode.STOPPED:
+            self._notify(f"Tunnel {tunnel.title} ended: {reason or code.label}.")
+
+    async def _router(self, link: Link) -> RouterSocket:
+        if link.router is None:
+            link.router = RouterSocket(
+                link.api, link.environment, clock=self._clock, version=link.version
+            )
+            link.router.start()
+        await link.router.wait_connected(timeout_s=ROUTER_S)
+        return link.router
+
+    def _need_link(self) -> Link:
+        if self._link is None:
+            raise Unreachable("no session to start a tunnel with", hint="log in")
+        return self._link
+
+    async def _open_control(self) -> None:
+        if self._control is None:
+            remove_old(self._paths.tunnel_logs, now=self._clock.now())
+            control = ControlServer(self._paths.host_socket(os.getpid()), self._answer)
+            await control.start()
+            self._control = control
+
+    async def _answer(self, ask: Ask) -> Told:
+        if ask.operation == "list":
+            return Told(tuple(self.own()))
+        found = match_tunnels(ask.tunnel, self.own())
+        if len(found) != 1:
+            raise NotFound(f"no tunnel {ask.tunnel[:40]} here")
+        tunnel = self._tunnels[found[0].tunnel]
+        if ask.operation == "stop":
+            await tunnel.close(CloseCode.STOPPED, ask.reason[:200] or "stopped")
+        elif ask.operation != "show":
+            raise InvalidInput(f"unknown operation {ask.operation[:40]!r}")
+        return Told((tunnel.info(with_streams=True),))
+
+    async def _ask(self, tunnel: TunnelInfo, ask: Ask) -> Told:
+        return await ask_host(self._paths.host_socket(tunnel.pid), ask)
+
+
+def hosting_of(tunnels: object) -> Hosting:
+    """The full interface behind the shell's small port `TunnelHost`."""
+    assert isinstance(tunnels, TunnelsHandle)
+    return tunnels.hosting()

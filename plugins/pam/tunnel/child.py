@@ -1,0 +1,58 @@
+"""Running a command beside a tunnel: its own terminal, its own Ctrl-C, its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Mapping
+
+from commander.errors import NotFound
+
+_STOP_S = 5.0
+
+
+async def run_child(words: list[str], variables: Mapping[str, str]) -> int:
+    """
+    Run a program and return its exit code; 128 + n when signal n ended it.
+
+    Ctrl-C is the program's to handle (psql cancels a query with it). A cancelled wait (SIGTERM,
+    SIGHUP) ends the program, after 5 s by force. Raises NotFound when there is no such program.
+    """
+    try:
+        child = await asyncio.create_subprocess_exec(*words, env={**os.environ, **variables})
+    except FileNotFoundError:
+        raise NotFound(f"{words[0]!r} is not a program", hint="check the name and PATH") from None
+    except PermissionError:
+        raise NotFound(f"{words[0]!r} may not be run", hint="check its mode") from None
+    try:
+        with _interrupts_left_to_child():
+            code = await child.wait()
+    except asyncio.CancelledError:
+        await _end(child)
+        raise
+    return 128 - code if code < 0 else code
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        child.terminate()
+    try:
+        async with asyncio.timeout(_STOP_S):
+            await child.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+
+
+@contextlib.contextmanager
+def _interrupts_left_to_child() -> Iterator[None]:
+    # A terminal sends Ctrl-C to the whole foreground group, so the child has it already. A
+    # handler that does nothing, unlike SIG_IGN, is not inherited.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,92 @@
+"""`pam tunnel edit`: the tunnel settings of a resource."""
+
+from __future__ import annotations
+
+import msgspec
+
+from commander.errors import InvalidInput, UsageError
+from commander.plugin.command import Arguments
+from commander.plugin.context import Context
+from commander.plugin.results import Done, Plain, Result, Unchanged
+from commander.vault.session import Vault
+from commander.wire.pam import ConfigurationSettings, PamSettings, ResourceSettings, TunnelSettings
+from commander.wire.records import parse_port
+
+RESOURCE_TYPES = ("pamMachine", "pamDatabase", "pamDirectory", "pamRemoteBrowser")
+
+
+async def edit(context: Context, arguments: Arguments) -> Result:
+    """Change what was named, leave the rest; no flag at all is a mistake."""
+    vault = context.vault
+    await vault.refresh()
+    record = vault.find_record(arguments.text("record"), base=context.location.folder)
+    if record.data.type not in RESOURCE_TYPES:
+        raise UsageError(
+            f"{record.data.title!r} is a {record.data.type}, not a resource",
+            hint=f"tunnels lead to {', '.join(RESOURCE_TYPES)}",
+        )
+    links = _links(context, arguments)
+
+    def change(before: PamSettings | None) -> PamSettings:
+        if isinstance(before, ConfigurationSettings):
+            raise InvalidInput(f"{record.data.title!r} holds the settings of a configuration")
+        resource = msgspec.structs.replace(before or ResourceSettings(), **links)
+        return msgspec.structs.replace(resource, tunnel=_tunnel(resource.tunnel, arguments))
+
+    changed = await vault.change_settings(record.uid, change)
+    data = _summary(vault, record.uid)
+    if not changed:
+        return Unchanged(f"Tunnel settings of {record.data.title} are as asked already.", data)
+    return Done(f"Tunnel settings of {record.data.title} changed.", data)
+
+
+def _tunnel(before: TunnelSettings, arguments: Arguments) -> TunnelSettings:
+    changes: dict[str, bool | int] = {}
+    if arguments.flag("enable_tunneling") or arguments.flag("disable_tunneling"):
+        changes["enabled"] = arguments.flag("enable_tunneling")
+    remote, local = arguments.text_or_none("remote_port"), arguments.text_or_none("local_port")
+    if remote is not None:
+        changes["remote_port"] = 0 if remote == "record" else parse_port(remote)
+    if local is not None:
+        changes["local_port"] = 0 if local == "auto" else parse_port(local)
+    reuse = arguments.text_or_none("reuse_port")
+    if reuse is not None:
+        changes["reuse_port"] = reuse == "on"
+    return msgspec.structs.replace(before, **changes)
+
+
+def _links(context: Context, arguments: Arguments) -> dict[str, str | bool]:
+    vault, base = context.vault, context.location.folder
+    links: dict[str, str | bool] = {}
+    name = arguments.text_or_none("configuration")
+    if name is not None:
+        configuration = vault.find_record(name, base=base)
+        if not isinstance(vault.settings(configuration.uid), ConfigurationSettings):
+            raise UsageError(
+                f"{configuration.data.title!r} is not a PAM configuration",
+                hint="pam config list shows them",
+            )
+        links["configuration"] = configuration.uid
+    for key in ("administrative_credential", "launch_credential"):
+        name = arguments.text_or_none(key)
+        if name is not None:
+            links[key] = vault.find_record(name, base=base).uid if name else ""
+    supply = arguments.text_or_none("allow_supply_host")
+    if supply is not None:
+        links["allow_supply_host"] = supply == "on"
+    return links
+
+
+def _summary(vault: Vault, record: str) -> dict[str, Plain]:
+    settings = vault.settings(record)
+    if not isinstance(settings, ResourceSettings):
+        return {"record_uid": record}
+    return {
+        "record_uid": record,
+        "configuration_uid": settings.configuration,
+        "tunneling": "on" if settings.tunnel.enabled else "off",
+        "remote_port": settings.tunnel.remote_port or "record",
+        "local_port": settings.tunnel.local_port or "auto",
+        "reuse_port": "on" if settings.tunnel.reuse_port else "off",
+        "allow_supply_host": "on" if settings.allow_supply_host else "off",
+    }

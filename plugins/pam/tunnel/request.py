@@ -1,0 +1,121 @@
+"""From a record's name to what a tunnel needs: settings, configuration, gateway, keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from commander.errors import CommanderError, NotAllowed, NotFound, UsageError
+from commander.hosting.conversation import Position, TunnelRequest
+from commander.plugin.command import Arguments
+from commander.plugin.context import Context
+from commander.vault.opening import tunnel_seed
+from commander.vault.replica import OpenRecord
+from commander.vault.session import Vault
+from commander.wire.commands import TunnelParameters
+from commander.wire.pam import ConfigurationSettings, ResourceSettings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A tunnel that may be asked for."""
+
+    record: OpenRecord
+    settings: ResourceSettings
+    request: TunnelRequest
+    user: str
+
+
+def plan_tunnel(context: Context, arguments: Arguments) -> Plan:
+    """
+    Look everything up in the vault. Raises NotFound, Conflict, NotAllowed or UsageError that says
+    what to type; the gateway checks all of it again.
+    """
+    vault = context.vault
+    record = vault.find_record(arguments.text("record"), base=context.location.folder)
+    settings = _resource_settings(vault, record)
+    configuration = _configuration(vault, record, settings)
+    gateway = vault.state.gateways.get(configuration.gateway)
+    if gateway is None:
+        raise NotFound(
+            f"the gateway of the PAM configuration of {record.data.title!r} was removed",
+            hint="pam gateway new makes another; pam config edit names it",
+        )
+    parameters = _parameters(arguments, settings)
+    host, port = record.data.host_and_port()
+    host = parameters.target_host or host
+    port = parameters.target_port or settings.tunnel.remote_port or port
+    if not host or not port:
+        raise UsageError(
+            f"{record.data.title!r} names no {'port' if host else 'host'}",
+            hint="set it with record-update, or pam tunnel edit --remote-port",
+        )
+    request = TunnelRequest(
+        record=record.uid,
+        title=record.data.title,
+        record_revision=record.revision,
+        settings_revision=vault.settings_revision(record.uid),
+        remote=f"{host}:{port}",
+        gateway=gateway.gateway,
+        gateway_sign_key=gateway.sign_key,
+        gateway_box_key=gateway.box_key,
+        device=vault.device,
+        user=vault.user,
+        device_key=vault.login.device.signing_key(),
+        tunnel_seed=tunnel_seed(record.key),
+        parameters=parameters,
+    )
+    return Plan(record, settings, request, _login_name(vault, settings))
+
+
+def position_of(vault: Vault) -> Position:
+    """The log position this device has verified."""
+    return Position(vault.state.seq, vault.state.head)
+
+
+def _resource_settings(vault: Vault, record: OpenRecord) -> ResourceSettings:
+    settings = vault.settings(record.uid)
+    if not isinstance(settings, ResourceSettings) or not settings.tunnel.enabled:
+        raise NotAllowed(
+            f"tunnels to {record.data.title!r} are not enabled",
+            code="tunnel-disabled",
+            hint=f"pam tunnel edit {record.uid} --enable-tunneling --configuration NAME",
+        )
+    return settings
+
+
+def _configuration(
+    vault: Vault, record: OpenRecord, settings: ResourceSettings
+) -> ConfigurationSettings:
+    found = None
+    if settings.configuration in vault.view.records:
+        found = vault.settings(settings.configuration)
+    if not isinstance(found, ConfigurationSettings):
+        raise NotFound(
+            f"the PAM configuration of {record.data.title!r} is missing or not shared with you",
+            code="configuration-missing",
+            hint=f"pam tunnel edit {record.uid} --configuration NAME",
+        )
+    return found
+
+
+def _parameters(arguments: Arguments, settings: ResourceSettings) -> TunnelParameters:
+    host = arguments.text_or_none("target_host") or ""
+    port = arguments.integer_or_none("target_port") or 0
+    if (host or port) and not settings.allow_supply_host:
+        raise NotAllowed(
+            "this record does not let another target be given",
+            code="target-override-not-allowed",
+            hint="pam tunnel edit RECORD --allow-supply-host on",
+        )
+    return TunnelParameters(host, port, arguments.text("reason"), arguments.text("ticket"))
+
+
+def _login_name(vault: Vault, settings: ResourceSettings) -> str:
+    """The login of the launch (or administrative) credential, when this user may read it."""
+    for uid in (settings.launch_credential, settings.administrative_credential):
+        if uid and uid in vault.view.records:
+            try:
+                return vault.get_record(uid).data.text("login")
+            except CommanderError:
+                continue
+    return ""
