@@ -7,6 +7,9 @@ command may use.
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from commander.clock import SystemClock
 from commander.config.options import Options
 from commander.config.paths import Paths
@@ -27,26 +30,29 @@ class NoTunnels:
         """Nothing to close."""
 
 
-class NoKeptLogin:
-    """A machine on which no login is kept: each process starts logged out."""
+class KeptLogins:
+    """Logins that outlive their process; what opens them is imported when one is needed."""
 
     async def resume(self, context: Context) -> Session | None:
-        """There is none."""
-        return None
+        """Unlock the kept login. Raises NotLoggedIn with the reason when there is none."""
+        module: Any = importlib.import_module("commander.launch.kept_login")
+        session: Session = await module.resume_session(context)
+        return session
 
     async def close(self, session: Session) -> None:
-        """Nothing that outlives the process."""
+        """Close the client's connections; what the vault holds ends with the process."""
+        await session.api.close()
 
     def user_name(self, session: Session) -> str:
-        """Unknown here."""
-        return ""
+        """The account's e-mail."""
+        return session.vault.email
 
 
 def build_context(
     *, paths: Paths, config: Options, server: str, terminal: Terminal, mode: Mode
 ) -> ShellContext:
     """Make the context of this process; nothing is opened or read yet."""
-    logins: LoginKeeper = NoKeptLogin()
+    logins: LoginKeeper = KeptLogins()
     return ShellContext(
         console=StreamConsole(terminal),
         config=config,

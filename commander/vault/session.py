@@ -169,13 +169,16 @@ class Vault:
         """Raise Refused, with the code, unless this user may do something now."""
         decide(self.state, self.user, action, target, now=self._clock.now()).enforce()
 
-    async def sync(self) -> list[Problem]:
+    async def sync(self, *, everything: bool = False) -> list[Problem]:
         """
         Fetch and verify what is new; returns (and keeps in `problems`) what does not verify.
 
-        Raises Tampered (log-forked) or Refused for a bad log, Unreachable.
+        `everything` asks for all objects again; pins stay. Raises Tampered (log-forked) or
+        Refused for a bad log, Unreachable.
         """
         async with self._lock:
+            if everything:
+                self._replica.cursor = 0
             return await self._sync()
 
     async def refresh(self, *, max_age_s: float = 5.0) -> None:

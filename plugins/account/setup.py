@@ -1,0 +1,194 @@
+"""`setup`: from an empty server to an account, a vault and a gateway that can be started."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from commander.api.client import Api
+from commander.api.transport import NotSent
+from commander.authority.email import normal_email
+from commander.errors import CommanderError, Conflict, NotLoggedIn, Unreachable
+from commander.plugin.command import Arguments
+from commander.plugin.context import Context
+from commander.plugin.results import Document, Plain, Result, Unchanged
+from commander.vault.device import DeviceFile, new_device, read_device, write_device
+from commander.vault.enrolment import first_commit, new_candidate, root_of
+from commander.vault.session import Vault
+from commander.wire import calls
+from commander.wire.join import Join, write_join
+from plugins.account.joining import (
+    begin_session,
+    ca_fingerprint,
+    caller_of,
+    check_new_file,
+    learn_joined,
+    machine_name,
+    open_api,
+    read_join_argument,
+    store_of,
+    write_new_file,
+)
+from plugins.account.kit import Kit, make_kit
+from plugins.account.passwords import read_new_password
+
+NAME = "Infrastructure"
+
+
+@dataclass(frozen=True)
+class FirstGateway:
+    """What the first gateway is started with."""
+
+    join: str
+    expires: int
+
+    @property
+    def command(self) -> str:
+        """The line to run on the gateway's machine."""
+        return f"gateway start --join {self.join}"
+
+
+async def setup(context: Context, arguments: Arguments) -> Result:
+    """Make the first account; the kit is shown once, here."""
+    known = existing_account(context)
+    if known and arguments.flag("if_missing"):
+        return Unchanged(f"this machine has account {known} already", {"account": known})
+    check_no_account(known)
+    check_files(arguments, "kit_file", "gateway_join_file")
+    join = await read_join_argument(context, arguments, "setup")
+    given = arguments.text_or_none("email")
+    email = normal_email(given or await context.console.ask("E-mail: ", flag="EMAIL"))
+    server = await learn_joined(join)
+    password = await read_new_password(context, arguments)
+    context.console.progress("making the account")
+    candidate = await asyncio.to_thread(new_candidate, email, password.reveal(), with_root=True)
+    device = new_device(
+        server,
+        root=root_of(candidate),
+        email=email,
+        user=candidate.user,
+        account_secret=candidate.secret.raw,
+        name=machine_name(arguments),
+    )
+    commit = first_commit(
+        candidate, device, name=arguments.text("enterprise"), now=context.clock.now()
+    )
+    api = open_api(context, server)
+    request = calls.SetupRequest(join.secret, candidate.account(), commit)
+    # The kit is safe before the server knows the account: an account without it would be lost.
+    kit = make_kit(device, candidate.secret, candidate.identity.root, ca_fingerprint(server))
+    kit_file = save_kit(arguments, kit)
+    try:
+        answer = await api.call(calls.SETUP, request)
+    except CommanderError as error:
+        await api.close()
+        after_failure(context, error, device, kit, kit_file)
+        raise
+    login = candidate.unlocked(device, session=answer.session, expires=answer.expires)
+    write_device(context.paths.device_file, device)
+    api.caller = caller_of(login)
+    vault = await Vault.open(login, api, clock=context.clock, store=store_of(context, login))
+    await begin_session(context, login, vault, api)
+    gateway = None if arguments.flag("no_gateway") else await first_gateway(vault, api, arguments)
+    return _result(arguments, kit, kit_file, gateway)
+
+
+def existing_account(context: Context) -> str:
+    """The account that this machine has already, or ""."""
+    try:
+        return read_device(context.paths.device_file).email
+    except NotLoggedIn:
+        return ""
+
+
+def check_no_account(known: str) -> None:
+    """Raise Conflict when this machine has an account."""
+    if known:
+        raise Conflict(
+            f"this machine has account {known} already",
+            hint="use --home DIR for another account on one machine",
+        )
+
+
+def check_files(arguments: Arguments, *keys: str) -> None:
+    """Find out before anything is made whether the files can be written."""
+    for key in keys:
+        path = arguments.text_or_none(key)
+        if path is not None:
+            check_new_file(Path(path))
+
+
+def save_kit(arguments: Arguments, kit: Kit) -> str:
+    """Write the kit where it was asked for; returns the path, or ""."""
+    path = arguments.text_or_none("kit_file")
+    if path is None:
+        return ""
+    write_new_file(Path(path), kit.text())
+    return path
+
+
+def after_failure(
+    context: Context, error: CommanderError, device: DeviceFile, kit: Kit, kit_file: str
+) -> None:
+    """
+    Take the kit back when no account was made; keep everything when that is not known.
+
+    A join string works once: an account whose answer was lost must stay reachable.
+    """
+    if isinstance(error, Unreachable) and not isinstance(error, NotSent):
+        write_device(context.paths.device_file, device)
+        if not kit_file:
+            context.console.notice(kit.text())
+        context.console.notice(
+            "it is not known whether the account was made: try `commander login`; if that is "
+            f"refused, remove {context.paths.device_file} and try again"
+        )
+    elif kit_file:
+        Path(kit_file).unlink(missing_ok=True)
+
+
+async def first_gateway(vault: Vault, api: Api, arguments: Arguments) -> FirstGateway:
+    """Make folder, application, share and token."""
+    folder = await vault.create_shared_folder(NAME)
+    application = await vault.applications.create(NAME)
+    await vault.applications.share_folder(application.uid, folder.uid)
+    token = await vault.applications.add_gateway(application.uid, arguments.text("gateway_name"))
+    server = api.server
+    root = vault.login.device.root
+    join = Join("gateway", server.address, token.token.raw(), root, ca_fingerprint(server))
+    text = write_join(join)
+    path = arguments.text_or_none("gateway_join_file")
+    if path is not None:
+        write_new_file(Path(path), text)
+    return FirstGateway(text, token.expires)
+
+
+def _result(
+    arguments: Arguments, kit: Kit, kit_file: str, gateway: FirstGateway | None
+) -> Document:
+    lines = [f"Account {kit.email} is ready, and you are logged in."]
+    values: dict[str, Plain] = {"account": kit.email, "server": kit.server}
+    lines += kit_lines(kit, kit_file, values)
+    if gateway is not None:
+        values |= {"folder": NAME, "application": NAME}
+        values |= _gateway_values(arguments, gateway)
+        lines += ["", "Start the gateway within 60 minutes, where the targets can be reached:"]
+        lines.append(f"  {values['gateway_command']}")
+    return Document(values, text="\n".join(lines))
+
+
+def _gateway_values(arguments: Arguments, gateway: FirstGateway) -> dict[str, Plain]:
+    path = arguments.text_or_none("gateway_join_file")
+    if path is not None:
+        return {"gateway_join_file": path, "gateway_command": f"gateway start --join-file {path}"}
+    return {"gateway_join": gateway.join, "gateway_command": gateway.command}
+
+
+def kit_lines(kit: Kit, kit_file: str, values: dict[str, Plain]) -> list[str]:
+    """How the kit is shown: once, or where its file is."""
+    if kit_file:
+        values["kit_file"] = kit_file
+        return [f"The emergency kit is in {kit_file}: print it, then remove the file."]
+    values["kit"] = kit.text()
+    return ["This is shown once:", "", kit.text()]
