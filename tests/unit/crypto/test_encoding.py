@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import contextlib
 from typing import Any
 
@@ -72,6 +73,16 @@ def test_base64url_round_trip(raw: bytes) -> None:
 
     assert from_base64url(text) == raw
     assert "=" not in text
+
+
+@pytest.mark.parametrize("before", [b"", b"\x00", b"\x00\x00"])
+def test_base64url_of_every_last_byte(before: bytes) -> None:
+    """Only the padding is taken off, whatever character comes before it."""
+    for last in range(256):
+        raw = before + bytes([last])
+        text = to_base64url(raw)
+        assert base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_") == raw
+        assert from_base64url(text) == raw
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,13 @@ def test_no_profile_is_below_the_floor() -> None:
         assert profile.passes >= 3
 
 
-@pytest.mark.parametrize("size", [0, kdf.MAX_PASSWORD_BYTES + 1])
+@pytest.mark.parametrize("size", [1, 1024])
+def test_password_at_the_limits_is_stretched(size: int) -> None:
+    """One byte and 1 KiB are passwords."""
+    assert len(kdf.stretch_password(b"x" * size, b"0123456789abcdef")) == 32
+
+
+@pytest.mark.parametrize("size", [0, 1025])
 def test_password_outside_the_limits_is_refused(size: int) -> None:
     """Empty and over-long passwords cost no work."""
     with pytest.raises(InvalidInput, match="1 to 1024 bytes"):
