@@ -22,7 +22,7 @@ def build_app(
     """
     Build the application; `proxies` are the networks whose X-Forwarded-For counts.
 
-    The peer's address is in `scope["state"]["address"]`, for extra routes as well.
+    The peer's true address is in `scope["client"]`, for extra routes as well.
     """
     bodies = BodyReader()
     native = NativeEndpoint(core, bodies)

@@ -107,18 +107,19 @@ def load_chain(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         ) from None
 
 
-def public_name(text: str) -> tuple[str, int]:
-    """Read `host`, `host:port` or `[v6]:port`; 0 for no port. Raises InvalidInput."""
+def read_address(text: str, *, default_port: int = 0, least_port: int = 1) -> tuple[str, int]:
+    """Read `host`, `host:port` or `[v6]:port`. Raises InvalidInput."""
     host, port = text, ""
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
         port = rest.removeprefix(":")
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    is_port = port == "" or (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536)
+    digits = port.isascii() and port.isdigit()
+    is_port = port == "" or (digits and least_port <= int(port[:6]) < 65536)
     if not is_port or not _is_host(host):
         raise InvalidInput(f"{text[:80]!r} is not a host name with an optional port")
-    return host, int(port or 0)
+    return host, int(port or default_port)
 
 
 def _is_host(host: str) -> bool:

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +21,11 @@ _log = logging.getLogger(__name__)
 _SINGLE = {b"host", b"content-length", b"content-encoding", b"content-type", b"transfer-encoding"}
 _HEADERS_BYTES = 16 * 1024
 Network = IPv4Network | IPv6Network
+
+
+def peer_of(request: Request) -> str:
+    """The address that the door established."""
+    return request.client.host if request.client else "unknown"
 
 
 class Door:
@@ -30,7 +36,7 @@ class Door:
         self._proxies = tuple(proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, or pass on with the peer's address in `scope["state"]`."""
+        """Refuse, or pass on with the peer's true address as `scope["client"]`."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -38,7 +44,7 @@ class Door:
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        scope.setdefault("state", {})["address"] = _address_of(scope, self._proxies)
+        scope["client"] = (_address_of(scope, self._proxies), 0)
         await _guarded(self._app, scope, receive, send)
 
 

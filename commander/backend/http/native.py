@@ -20,6 +20,7 @@ from commander.authority.refusals import Code
 from commander.backend.authenticate import authenticate
 from commander.backend.core import Caller, Core
 from commander.backend.http.body import BodyReader, BodyRefused
+from commander.backend.http.door import peer_of
 from commander.backend.limits import body_limit, source_of
 from commander.backend.services import (
     accept_invitation,
@@ -109,7 +110,7 @@ class NativeEndpoint:
             signed, key = open_request(self._core.identity.box, data, method="POST", path=path)
         except (SealBroken, InvalidInput):
             return PlainTextResponse("bad request", status_code=400)
-        answer = await self._judge(entry, signed, path, request.state.address)
+        answer = await self._judge(entry, signed, path, peer_of(request))
         sealed = seal_answer(key, data, answer)
         if answer.code == Code.STORE_UNAVAILABLE:
             headers = {"retry-after": _RETRY_AFTER_S}
