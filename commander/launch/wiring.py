@@ -13,21 +13,11 @@ from typing import Any
 from commander.clock import SystemClock
 from commander.config.options import Options
 from commander.config.paths import Paths
+from commander.hosting.handle import TunnelsHandle
 from commander.plugin.context import Context, Mode
 from commander.shell.console import StreamConsole
 from commander.shell.context import LoginKeeper, Session, ShellContext
 from commander.shell.terminal import Terminal
-
-
-class NoTunnels:
-    """A process that hosts no tunnels."""
-
-    def open_count(self) -> int:
-        """None."""
-        return 0
-
-    async def close_all(self, reason: str) -> None:
-        """Nothing to close."""
 
 
 class KeptLogins:
@@ -53,13 +43,14 @@ def build_context(
 ) -> ShellContext:
     """Make the context of this process; nothing is opened or read yet."""
     logins: LoginKeeper = KeptLogins()
+    console, clock = StreamConsole(terminal), SystemClock()
     return ShellContext(
-        console=StreamConsole(terminal),
+        console=console,
         config=config,
         server=server or config.server,
         paths=paths,
-        clock=SystemClock(),
+        clock=clock,
         mode=mode,
-        tunnels=NoTunnels(),
+        tunnels=TunnelsHandle(paths, clock, console.notice),
         logins=logins,
     )
