@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from commander.errors import NotFound
+from plugins.pam.tunnel.child import run_child
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 255])
+async def test_the_exit_code_is_the_programs_own(code: int) -> None:
+    """Whatever the program says with its exit code is passed on."""
+    assert await run_child(["/bin/sh", "-c", f"exit {code}"], {}) == code
+
+
+async def test_a_signal_reads_as_shells_read_it() -> None:
+    """A program ended by signal n gives 128 + n."""
+    assert await run_child(["/bin/sh", "-c", "kill -TERM $$"], {}) == 128 + signal.SIGTERM
+
+
+async def test_variables_reach_the_program() -> None:
+    """The endpoint is in the environment, beside what was there."""
+    script = 'test "$PAM_PORT" = 49152 && test -n "$PATH"'
+
+    assert await run_child(["/bin/sh", "-c", script], {"PAM_PORT": "49152"}) == 0
+
+
+async def test_a_missing_program_is_named() -> None:
+    """Exit code 3 and the name, not a traceback."""
+    with pytest.raises(NotFound, match="no-such-program"):
+        await run_child(["no-such-program"], {})
+    with pytest.raises(NotFound, match="may not be run"):
+        await run_child([str(Path(__file__))], {})
+
+
+async def test_a_cancelled_wait_ends_the_program(tmp_path: Path) -> None:
+    """No orphan is left when the command is stopped, and Ctrl-C works again after."""
+    ready = tmp_path / "ready"
+    script = f"import pathlib,time; pathlib.Path({str(ready)!r}).touch(); time.sleep(600)"
+    before = signal.getsignal(signal.SIGINT)
+    running = asyncio.ensure_future(run_child([sys.executable, "-c", script], {}))
+    async with asyncio.timeout(30):
+        while not ready.exists():
+            await asyncio.sleep(0.01)
+
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert signal.getsignal(signal.SIGINT) == before
