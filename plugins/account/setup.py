@@ -57,7 +57,7 @@ async def setup(context: Context, arguments: Arguments) -> Result:
     check_no_account(known)
     check_files(arguments, "kit_file", "gateway_join_file")
     join = await read_join_argument(context, arguments, "setup")
-    given = arguments.text_or_none("email")
+    given = given_email(arguments)
     email = normal_email(given or await context.console.ask("E-mail: ", flag="EMAIL"))
     server = await learn_joined(join)
     password = await read_new_password(context, arguments)
@@ -92,6 +92,14 @@ async def setup(context: Context, arguments: Arguments) -> Result:
     await begin_session(context, login, vault, api)
     gateway = None if arguments.flag("no_gateway") else await first_gateway(vault, api, arguments)
     return _result(arguments, kit, kit_file, gateway)
+
+
+def given_email(arguments: Arguments) -> str | None:
+    """The e-mail on the command line; with --join-file it is the only word there."""
+    email = arguments.text_or_none("email")
+    if email is None and arguments.text_or_none("join_file") is not None:
+        return arguments.text_or_none("join")
+    return email
 
 
 def existing_account(context: Context) -> str:
