@@ -10,8 +10,9 @@ from commander.tasks import cancel_and_wait, spawn
 from commander.tunnel import mux as multiplex
 from commander.tunnel.codes import CloseCode, ProtocolViolation, ResetCode, Role, StreamRefused
 from commander.tunnel.keys import ConversationKeys
-from commander.tunnel.link import PROGRESS_STEP, Link
+from commander.tunnel.link import Link
 from commander.tunnel.mux import Mux, TunnelClosed
+from commander.tunnel.pacing import PROGRESS_STEP
 from commander.tunnel.path import Binding, Path
 from commander.tunnel.pipe import READ_BYTES, Pipe
 from commander.tunnel.reports import (
@@ -145,9 +146,9 @@ class TunnelEnd:
         self._tell_progress()
         self.flush()
 
-    def _tell_progress(self) -> None:
+    def _tell_progress(self, step: int = PROGRESS_STEP) -> None:
         link = self._link
-        if link is not None and link.received_bytes - self._progress_told >= PROGRESS_STEP:
+        if link is not None and link.received_bytes - self._progress_told >= step:
             self._progress_told = link.received_bytes
             self.mux.progress(link.received_bytes)
 
@@ -185,8 +186,12 @@ class TunnelEnd:
         link, limit = self._link, self.limits.backlog_bytes
         if link is None:
             return
-        while self.mux.has_pending() and link.path.backlog_bytes() < limit:
-            message = self.mux.data_to_send()
+        mux, window = self.mux, link.window
+        while mux.has_pending() and link.path.backlog_bytes() < limit:
+            with_data = window.is_open
+            if not with_data and not mux.has_control():
+                break
+            message = mux.data_to_send(with_data=with_data)
             if message:
                 link.send(message)
         if self._paused:
@@ -209,11 +214,20 @@ class TunnelEnd:
                 self._requested(stream, meta)
             case multiplex.StreamReset(stream, code, reason):
                 self._reset(stream, code, reason)
+            case _:
+                self._handle_of_tunnel(event)
+
+    def _handle_of_tunnel(self, event: multiplex.Event) -> None:
+        match event:
             case multiplex.PongReceived(token):
                 self._pong(token)
+            case multiplex.ProgressReceived(received):
+                if self._link is not None and not self._link.progress(received):
+                    self._fail(CloseCode.PROTOCOL_ERROR, "a progress report cannot be true")
             case multiplex.TunnelClosed(code, reason):
                 self._shut(code, reason)
-            case multiplex.StreamAccepted() | multiplex.ProgressReceived():
+            case _:
+                # StreamAccepted: a client's bytes flow before it, and need not wait for it.
                 return
 
     def _requested(self, stream: int, meta: bytes) -> None:
@@ -276,6 +290,7 @@ class TunnelEnd:
             return
         link.renew_key()
         self.mux.acknowledge()
+        self._tell_progress(step=1)
         if self._ping_sent_at is None:
             self._ping_token += 1
             self._ping_sent_at = now

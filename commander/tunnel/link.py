@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from typing import Protocol
 
 from commander.clock import Clock
 from commander.errors import CommanderError, SealBroken, Unreachable
 from commander.tunnel.codes import ProtocolViolation, Role
 from commander.tunnel.handshake import Handshake
 from commander.tunnel.keys import ConversationKeys
+from commander.tunnel.pacing import DeliveryWindow
 from commander.tunnel.path import Binding, Path
 from commander.tunnel.seal import KEY_LIFE_S, SEAL_BYTES, Opener, Sealer
-
-PROGRESS_STEP: Final = 128 * 1024
 
 
 class LinkOwner(Protocol):
@@ -56,7 +55,7 @@ class Link:
         self.verified: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.heard_at = clock.monotonic()
         self.received_bytes = 0
-        self.sent_bytes = 0
+        self.window = DeliveryWindow()
         self._role = role
         self._keys = keys
         self._handshake = Handshake(role, keys, binding, generation)
@@ -81,8 +80,12 @@ class Link:
         """Seal and hand in one message; only once verified."""
         assert self._sealer is not None
         sealed = self._sealer.seal(message)
-        self.sent_bytes += len(sealed)
+        self.window.sent(len(sealed), self._clock.monotonic())
         self.path.send(sealed)
+
+    def progress(self, received: int) -> bool:
+        """Take the peer's report of what arrived; False for one that cannot be true."""
+        return self.window.progress(received, self._clock.monotonic())
 
     def renew_key(self) -> None:
         """Move on to the next key when this one is ten minutes old."""

@@ -269,27 +269,32 @@ class Mux:
 
     # --- out -------------------------------------------------------------------------------
 
-    def has_pending(self) -> bool:
-        """Whether `data_to_send` has something to give."""
+    def has_control(self) -> bool:
+        """Whether there is anything but bytes of streams to send."""
         if self._is_closed:
             return bool(self._control)
-        return bool(
-            self._control or self._due or self._pongs or self._progress or not self._turns.is_empty
-        )
+        return bool(self._control or self._due or self._pongs or self._progress)
 
-    def data_to_send(self) -> bytes:
+    def has_pending(self) -> bool:
+        """Whether `data_to_send` has something to give."""
+        return self.has_control() or not (self._is_closed or self._turns.is_empty)
+
+    def data_to_send(self, *, with_data: bool = True) -> bytes:
         """
         Build the next message; empty when nothing turned out to be worth one.
 
         Control frames come first, then small chunks (interactive streams) in up to half
         of the message, then bulk: one stream after the other, so that none starves.
+        `with_data` False leaves the bytes of streams for later: reports and credit must flow
+        even when enough is in flight, or two full directions would wait for each other.
         """
         parts: list[frames.Bytes] = [frames.VERSION_BYTE]
         room = self._message_bytes - 1
         room = self._put_control(parts, room)
         if not self._is_closed:
             room = self._put_due(parts, room)
-            self._put_data(parts, room)
+            if with_data:
+                self._put_data(parts, room)
         return b"".join(parts) if len(parts) > 1 else b""
 
     def _put_control(self, parts: list[frames.Bytes], room: int) -> int:

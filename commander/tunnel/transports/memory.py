@@ -26,6 +26,8 @@ class Faults:
     delay_s: float = 0.0
     jitter_s: float = 0.0
     """Extra delay, without overtaking."""
+    bytes_per_s: float | None = None
+    """A bottleneck with an endless queue in front of it."""
     cut_after: int | None = None
     """Messages each way after which the path dies, the one too many with it."""
     reorder: float = 0.0
@@ -56,6 +58,7 @@ class MemoryPath:
         self._lost_reason: str | None = None
         self._is_lost_told = False
         self._due_at = 0.0
+        self._free_at = 0.0
         self._held_back: bytes | None = None
 
     def connect(self, peer: MemoryPath) -> None:
@@ -128,6 +131,10 @@ class MemoryPath:
         delay = self._faults.delay_s + self._rng.uniform(0, self._faults.jitter_s)
         self._on_the_way.append(message)
         # Due times only rise, so jitter never lets one message overtake another.
+        if self._faults.bytes_per_s is not None:
+            start = max(self._free_at, loop.time())
+            self._free_at = start + len(message or b"") / self._faults.bytes_per_s
+            delay += self._free_at - loop.time()
         self._due_at = max(self._due_at, loop.time() + delay)
         loop.call_at(self._due_at, self._arrive)
 

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+PROGRESS_STEP: Final = 128 * 1024
+"""The receiver reports its progress whenever this much more has come."""
+FLOOR_BYTES: Final = 256 * 1024
+START_BYTES: Final = 1024 * 1024
+CAP_BYTES: Final = 16 * 1024 * 1024
+_GAIN: Final = 1.25
+_START_GAIN: Final = 2.5
+_MARK_BYTES: Final = 16 * 1024
+_RTT_LIFE_S: Final = 10.0
+_ROUNDS: Final = 10
+_FLAT_ROUNDS: Final = 3
+_LEAST_ROUND_S: Final = 0.002
+
+
+class DeliveryWindow:
+    """
+    How much may be in flight on one path: about 1.25 times bandwidth times least round trip. Pure.
+
+    More than that only fills queues on the way: the backlog of bulk is what an interactive
+    stream waits for. Bandwidth and round trip come from the peer's progress reports; while
+    the bandwidth still grows the window is kept twice as large, so that it can be found.
+    """
+
+    def __init__(self) -> None:
+        self.limit = START_BYTES
+        self._sent = 0
+        self._received = 0
+        self._marks: deque[tuple[int, float]] = deque()
+        self._least_rtt_s = 0.0
+        self._least_rtt_at = 0.0
+        self._rates: deque[float] = deque(maxlen=_ROUNDS)
+        self._round_received = 0
+        self._round_at: float | None = None
+        self._was_full = False
+        self._best_rate = 0.0
+        self._flat_rounds = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Bytes sent and not reported as received."""
+        return self._sent - self._received
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more may be sent now."""
+        return self.in_flight < self.limit
+
+    def sent(self, size: int, now: float) -> None:
+        """Count a message handed to the path."""
+        if self._round_at is None:
+            self._round_at, self._round_received = now, self._received
+        self._sent += size
+        if not self._marks or self._sent - self._marks[-1][0] >= _MARK_BYTES:
+            self._marks.append((self._sent, now))
+        self._was_full = self._was_full or not self.is_open
+
+    def progress(self, received: int, now: float) -> bool:
+        """Take a report of the peer; False for one that cannot be true."""
+        if not self._received < received <= self._sent:
+            return False
+        self._received = received
+        sent_at: float | None = None
+        while self._marks and self._marks[0][0] <= received:
+            sent_at = self._marks.popleft()[1]
+        if sent_at is not None:
+            self._note_rtt(now - sent_at, now)
+        self._end_round(now)
+        return True
+
+    def _note_rtt(self, rtt_s: float, now: float) -> None:
+        is_old = now - self._least_rtt_at > _RTT_LIFE_S
+        if self._least_rtt_s == 0.0 or rtt_s <= self._least_rtt_s or is_old:
+            self._least_rtt_s, self._least_rtt_at = rtt_s, now
+
+    def _end_round(self, now: float) -> None:
+        if self._round_at is None:
+            return
+        span = now - self._round_at
+        if span < max(self._least_rtt_s, _LEAST_ROUND_S):
+            return
+        rate = (self._received - self._round_received) / span
+        # A round in which the sender had too little to send says nothing about the path.
+        if self._was_full or not self._rates or rate > max(self._rates):
+            self._rates.append(rate)
+            self._search(rate)
+            self._set_limit()
+        self._was_full = False
+        is_quiet = self.in_flight < PROGRESS_STEP
+        self._round_at = None if is_quiet else now
+        self._round_received = self._received
+
+    def _search(self, rate: float) -> None:
+        if rate > 1.25 * self._best_rate:
+            self._best_rate = rate
+            self._flat_rounds = 0
+        else:
+            self._flat_rounds += 1
+
+    def _set_limit(self) -> None:
+        gain = _START_GAIN if self._flat_rounds < _FLAT_ROUNDS else _GAIN
+        # Reports come in steps, so up to two of them are always on their way.
+        needed = gain * max(self._rates) * self._least_rtt_s + 2 * PROGRESS_STEP
+        self.limit = int(min(max(needed, FLOOR_BYTES), CAP_BYTES))

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections import deque
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commander.tunnel.pacing import (
+    CAP_BYTES,
+    FLOOR_BYTES,
+    PROGRESS_STEP,
+    START_BYTES,
+    DeliveryWindow,
+)
+
+MESSAGE = 64 * 1024
+
+
+def carry(
+    window: DeliveryWindow, *, rate: float, rtt_s: float, seconds: float, start: float = 0.0
+) -> list[int]:
+    """Send as much as the window allows over a bottleneck; returns what was in flight, over time."""
+    window.progress(window._sent, start)
+    now = free_at = start
+    arrivals: deque[tuple[float, int]] = deque()
+    sent = reported = window._sent
+    seen: list[int] = []
+    while now < start + seconds:
+        while window.is_open:
+            window.sent(MESSAGE, now)
+            sent += MESSAGE
+            free_at = max(free_at, now) + MESSAGE / rate
+            arrivals.append((free_at + rtt_s, sent))
+        seen.append(window.in_flight)
+        now, received = arrivals.popleft()
+        if received - reported >= PROGRESS_STEP:
+            reported = received
+            assert window.progress(received, now)
+    return seen
+
+
+def test_the_window_settles_near_bandwidth_times_round_trip() -> None:
+    """20 MB/s at 100 ms: two megabytes, not the sixteen that would fill queues."""
+    window = DeliveryWindow()
+    seen = carry(window, rate=20e6, rtt_s=0.1, seconds=5.0)
+    product = 20e6 * 0.1
+    assert product < window.limit < 2 * product
+    assert max(seen[len(seen) // 2 :]) < 2 * product
+
+
+def test_a_fast_long_path_is_filled_up_to_the_cap() -> None:
+    """The search finds a bandwidth far above the first window, and stops at 16 MiB."""
+    window = DeliveryWindow()
+    carry(window, rate=500e6, rtt_s=0.1, seconds=5.0)
+    assert window.limit == CAP_BYTES
+
+
+def test_a_slow_path_keeps_the_floor() -> None:
+    """Below the floor reports would be too coarse."""
+    window = DeliveryWindow()
+    carry(window, rate=1e6, rtt_s=0.01, seconds=10.0)
+    assert FLOOR_BYTES <= window.limit <= FLOOR_BYTES + 3 * PROGRESS_STEP
+
+
+def test_a_longer_round_trip_is_believed_after_a_while() -> None:
+    """When the route changes, the old least round trip is forgotten after ten seconds."""
+    window = DeliveryWindow()
+    carry(window, rate=20e6, rtt_s=0.01, seconds=5.0)
+    before = window.limit
+    carry(window, rate=20e6, rtt_s=0.2, seconds=30.0, start=10.0)
+    assert window.limit > before
+
+
+def test_a_quiet_sender_does_not_shrink_the_window() -> None:
+    """Rounds with little to send say nothing about the path."""
+    window = DeliveryWindow()
+    carry(window, rate=20e6, rtt_s=0.1, seconds=5.0)
+    before = window.limit
+    window.progress(window._sent, 5.5)
+    for second in range(10, 20):
+        window.sent(100, float(second))
+        window.progress(window._sent, second + 0.1)
+    assert window.limit == before
+
+
+def test_it_opens_at_one_mebibyte_and_closes_when_full() -> None:
+    """Before any report."""
+    window = DeliveryWindow()
+    while window.is_open:
+        window.sent(MESSAGE, 0.0)
+    assert window.in_flight == START_BYTES
+
+
+@given(st.lists(st.tuples(st.integers(0, 5000), st.integers(-10, 6000)), max_size=30))
+def test_only_possible_reports_are_accepted(steps: list[tuple[int, int]]) -> None:
+    """A report rises and never passes what was sent; the window stays within its bounds."""
+    window, sent, received, now = DeliveryWindow(), 0, 0, 0.0
+    for size, report in steps:
+        now += 0.01
+        window.sent(size, now)
+        sent += size
+        is_possible = received < report <= sent
+        assert window.progress(report, now) == is_possible
+        received = report if is_possible else received
+        assert window.in_flight == sent - received
+        assert FLOOR_BYTES <= window.limit <= CAP_BYTES
+
+
+def test_a_report_between_two_rounds_is_only_counted() -> None:
+    """Progress after the sender went quiet starts no round."""
+    window = DeliveryWindow()
+    window.sent(1000, 1.0)
+    assert window.progress(500, 2.0)
+    assert window.progress(1000, 3.0)
+    assert window.in_flight == 0
