@@ -12,7 +12,7 @@ import asyncio
 import copy
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from commander.authority.decide import Action, decide
@@ -32,7 +32,7 @@ from commander.vault.replica import OpenFolder, OpenRecord, Replica
 from commander.vault.sharing import Sharing
 from commander.vault.state import Place, View
 from commander.vault.store import Store
-from commander.vault.sync import Problem, merge_changes, merge_log, open_record, restore
+from commander.vault.sync import Problem, join_pages, merge_changes, merge_log, open_record, restore
 from commander.vault.unlock import Unlocked
 from commander.wire import calls
 from commander.wire.pam import PamSettings, ResourceSettings
@@ -191,13 +191,8 @@ class Vault:
         replica = self._replica
         before = (replica.state.seq, replica.cursor)
         await self._fetch_log()
-        problems: list[Problem] = []
-        for _ in range(MAX_PAGES):
-            cursor = replica.cursor
-            answer = await self._remote.call(calls.SYNC, calls.SyncRequest(cursor))
-            problems += merge_changes(replica, answer)
-            if not answer.more or replica.cursor <= cursor:
-                break
+        # Merged as one, since settings may come pages before the record they belong to.
+        problems = merge_changes(replica, join_pages([page async for page in self._pages()]))
         self.problems = problems
         self._synced_at = self._clock.monotonic()
         for problem in problems:
@@ -205,6 +200,15 @@ class Vault:
         if (replica.state.seq, replica.cursor) != before:
             await self._save()
         return problems
+
+    async def _pages(self) -> AsyncIterator[calls.SyncAnswer]:
+        cursor = self._replica.cursor
+        for _ in range(MAX_PAGES):
+            page = await self._remote.call(calls.SYNC, calls.SyncRequest(cursor))
+            yield page
+            if not page.more or page.cursor <= cursor:
+                return
+            cursor = page.cursor
 
     async def _fetch_log(self) -> None:
         replica = self._replica

@@ -82,7 +82,7 @@ class Store:
             return False
         _, stored_log, stored_cursor = _HEADER.unpack(stored)
         _, log, cursor = _HEADER.unpack(header)
-        if stored_log <= log and stored_cursor <= cursor:
+        if (stored_log, stored_cursor) <= (log, cursor):
             return False
         # Another user's file is no newer state of ours.
         return self.load() is not None

@@ -8,7 +8,7 @@ visible. A bad log stops everything, since every other check is judged by it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from commander.authority.decide import Action, Refuse, decide
@@ -114,9 +114,23 @@ def merge_changes(replica: Replica, answer: SyncAnswer) -> list[Problem]:
             except Refused as error:
                 problems.append(Problem(kind, error))
     if not problems:
-        replica.cursor = max(replica.cursor, answer.cursor)
+        # Also backwards: a server restored from a backup counts anew, and pins do the guarding.
+        replica.cursor = answer.cursor
     replica.generation += 1
     return problems
+
+
+def join_pages(pages: Sequence[SyncAnswer]) -> SyncAnswer:
+    """All pages of one sync as one answer; of an object that is there twice the last counts."""
+    return SyncAnswer(
+        cursor=pages[-1].cursor,
+        more=pages[-1].more,
+        grants=tuple(item for page in pages for item in page.grants),
+        folders=tuple(item for page in pages for item in page.folders),
+        records=tuple(item for page in pages for item in page.records),
+        settings=tuple(item for page in pages for item in page.settings),
+        applications=tuple(item for page in pages for item in page.applications),
+    )
 
 
 def accept_grant(replica: Replica, grant: KeyGrant) -> None:
