@@ -1,0 +1,88 @@
+"""Every bound of a gateway in one place; README.md explains them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+FUTURE_S: Final = 60
+"""A command may be issued this far in our past or future."""
+NONCE_KEEP_S: Final = 120
+MAX_NONCES: Final = 65_536
+MAX_TUNNELS: Final = 1024
+MAX_TUNNELS_PER_USER: Final = 256
+STARTS_PER_S: Final = 10.0
+STARTS_BURST: Final = 200.0
+"""Commands of one user that are judged beyond their signature."""
+MAX_COMMANDS_AT_ONCE: Final = 64
+MAX_COMMANDS_WAITING: Final = 512
+"""Commands handed in and not judged; past it they are dropped, as a network would."""
+MAX_USERS_REMEMBERED: Final = 10_000
+
+RESOLVE_S: Final = 5.0
+CONNECT_S: Final = 10.0
+MAX_ADDRESSES: Final = 16
+
+POLL_S: Final = 10.0
+FETCH_S: Final = 10.0
+MAX_LOG_PAGES: Final = 2000
+
+PING_EVERY_S: Final = 3.0
+PONG_WITHIN_S: Final = 5.0
+STEADY_S: Final = 30.0
+FENCED_WAIT_S: Final = 60.0
+
+HELLO_S: Final = 30.0
+"""From reply to a verified path; the client may try several kinds in turn."""
+MAX_UNAUTHENTICATED_AUDITS_PER_S: Final = 5.0
+OUTBOX_BYTES: Final = 64 * 1024 * 1024
+UPLOAD_BATCH: Final = 100
+COMPACT_BYTES: Final = 1024 * 1024
+DRAIN_S: Final = 10.0
+
+
+@dataclass
+class Bucket:
+    """How much of a rate is left; `now` is monotonic time."""
+
+    rate: float
+    burst: float
+    left: float
+    since: float
+
+    def take(self, now: float) -> bool:
+        """Use one; False when nothing is left."""
+        self.left = min(self.burst, self.left + max(0.0, now - self.since) * self.rate)
+        self.since = now
+        if self.left < 1.0:
+            return False
+        self.left -= 1.0
+        return True
+
+
+class StartLimits:
+    """How often each user may ask, and how many tunnels may be open. No IO."""
+
+    def __init__(
+        self, *, tunnels: int = MAX_TUNNELS, tunnels_per_user: int = MAX_TUNNELS_PER_USER
+    ) -> None:
+        self._tunnels = tunnels
+        self._tunnels_per_user = tunnels_per_user
+        self._buckets: dict[str, Bucket] = {}
+
+    def may_ask(self, user: str, now: float) -> bool:
+        """Count one command of a user; False when it asks too often."""
+        bucket = self._buckets.get(user)
+        if bucket is None:
+            if len(self._buckets) >= MAX_USERS_REMEMBERED:
+                self._buckets.pop(next(iter(self._buckets)))
+            bucket = self._buckets[user] = Bucket(STARTS_PER_S, STARTS_BURST, STARTS_BURST, now)
+        return bucket.take(now)
+
+    def reason_against(self, *, open_tunnels: int, of_user: int) -> str:
+        """Why one more tunnel may not be opened, or ""."""
+        if open_tunnels >= self._tunnels:
+            return f"the gateway has {open_tunnels} tunnels open, its limit"
+        if of_user >= self._tunnels_per_user:
+            return f"the user has {of_user} tunnels open here, the limit"
+        return ""
