@@ -12,6 +12,7 @@ from tests.support.canaries import Canaries
 from tests.support.coverage_contexts import pytest_runtest_protocol
 from tests.support.loop_thread import LoopThread
 from tests.support.processes import Family, Home
+from tests.support.product import Product
 from tests.support.scenarios import pytest_runtest_makereport, pytest_terminal_summary
 from tests.support.servers.http import HttpServer
 from tests.support.servers.http_proxy import HttpProxy
@@ -56,6 +57,13 @@ def family() -> Iterator[Family]:
     """Where a test starts its programs; fails the test when one leaves something behind."""
     with Family() as family:
         yield family
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Iterator[Product]:
+    """The product, with nothing started yet; fails the test when a program leaves something behind."""
+    with Product(tmp_path) as product:
+        yield product
 
 
 @pytest.fixture
