@@ -1,0 +1,222 @@
+"""Wires a gateway from its configuration, and runs it until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from commander import __version__, tasks
+from commander.clock import SystemClock, iso_utc
+from commander.errors import CommanderError, Conflict, InvalidInput
+from commander.files import make_private_directory, read_private, write_private
+from commander.gateway.agent import Agent
+from commander.gateway.audit import AuditOutbox
+from commander.gateway.follower import LogFollower, try_to_catch_up
+from commander.gateway.network import Network
+from commander.gateway.paths import NetworkPaths
+from commander.gateway.pins import Pins
+from commander.gateway.records import RecordReader
+from commander.gateway.service import CommandService, Identity
+from commander.gateway.sessions import Sessions
+from commander.gateway.targets import Allowance, TargetRule
+from commander.ksm.config import GatewayConfig
+
+_log = logging.getLogger(__name__)
+STATUS_NAME = "status.json"
+LOCK_NAME = "lock"
+STATUS_EVERY_S = 10.0
+Say = Callable[[str], None]
+
+
+@contextmanager
+def only_process(state: Path) -> Iterator[None]:
+    """Hold the state directory. Raises Conflict when another process has it."""
+    make_private_directory(state)
+    handle = os.open(
+        state / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+    )
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Conflict(
+                "this gateway is running already", hint=f"its state is in {state}; stop it first"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_running(state: Path) -> bool:
+    """Tell whether a process holds the state directory."""
+    try:
+        with only_process(state):
+            return False
+    except Conflict:
+        return True
+
+
+class StatusFile:
+    """What `gateway status` reads."""
+
+    def __init__(self, path: Path, clock: SystemClock) -> None:
+        self._path = path
+        self._clock = clock
+        self._since = clock.now()
+        self._state = "offline"
+        self.tunnels: Callable[[], int] = lambda: 0
+
+    def changed(self, state: str) -> bool:
+        """Note online or offline; tells whether it is news."""
+        is_news = state != self._state
+        if is_news:
+            self._state, self._since = state, self._clock.now()
+        self.write()
+        return is_news
+
+    def write(self) -> None:
+        """Write the file; a failure is only logged."""
+        content = {
+            "pid": os.getpid(),
+            "state": self._state,
+            "since": iso_utc(self._since),
+            "tunnels": self.tunnels(),
+            "version": __version__,
+        }
+        try:
+            write_private(self._path, json.dumps(content).encode())
+        except CommanderError as error:
+            _log.warning("%s", error)
+
+    async def keep(self) -> None:
+        """Write it again and again."""
+        while True:
+            await asyncio.sleep(STATUS_EVERY_S)
+            self.write()
+
+
+def describe_status(config: GatewayConfig, state: Path) -> dict[str, Any]:
+    """What is known of a gateway from outside its process."""
+    found: dict[str, Any] = {
+        "gateway": config.identity.gateway,
+        "application": config.identity.application,
+        "server": config.device.hostname,
+        "state": "stopped",
+    }
+    if state.is_dir() and is_running(state):
+        found["state"] = "offline"
+        with contextlib.suppress(FileNotFoundError, InvalidInput, ValueError):
+            found |= json.loads(read_private(state / STATUS_NAME, limit=4096))
+    return found
+
+
+async def run_gateway(
+    config: GatewayConfig,
+    *,
+    state: Path,
+    environment: Mapping[str, str],
+    allowances: Sequence[Allowance],
+    say: Say,
+) -> None:
+    """
+    Serve until SIGTERM or SIGINT; then refuse new tunnels, end the live ones, and return.
+
+    `say` gets one line for each change: `gateway UID online`, `... offline`, `... stopped`.
+    Raises Conflict (running already, fenced), NotAllowed (removed), Tampered.
+    """
+    with only_process(state):
+        clock = SystemClock()
+        network = Network(config, environment=environment, clock=clock)
+        status = StatusFile(state / STATUS_NAME, clock)
+        try:
+            agent, sessions = await _build(config, state, network, allowances, status, say, clock)
+            status.tunnels = lambda: len(sessions)
+            keeping = tasks.spawn(status.keep(), name="gateway-status")
+            try:
+                await _run_with_signals(agent)
+            finally:
+                await tasks.cancel_and_wait(keeping)
+                status.changed("offline")
+        finally:
+            await network.close()
+        say(f"gateway {config.identity.gateway} stopped")
+
+
+async def _build(
+    config: GatewayConfig,
+    state: Path,
+    network: Network,
+    allowances: Sequence[Allowance],
+    status: StatusFile,
+    say: Say,
+    clock: SystemClock,
+) -> tuple[Agent, Sessions]:
+    identity = config.identity
+    pins = Pins(state / "pins.bin")
+    follower = LogFollower(network.read_log, fingerprint=identity.root_fingerprint, pins=pins)
+    outbox = AuditOutbox(
+        state / "audit.outbox",
+        producer=identity.gateway,
+        key=identity.signing_key,
+        clock=clock,
+        upload=network.upload_audit,
+    )
+    recovered = await outbox.recover()
+    if recovered:
+        _log.warning("%d tunnels had no outcome: the gateway ended before it wrote them", recovered)
+    reader = RecordReader(
+        network.records.get_secret,
+        client_id=config.device.client_id,
+        app_key=config.device.app_key,
+        pins=pins,
+        state=lambda: follower.state,
+        catch_up=lambda: try_to_catch_up(follower),
+    )
+    sessions = Sessions(clock=clock, write=outbox.write)
+    service = CommandService(
+        Identity(identity.gateway, identity.signing_key, identity.box_key),
+        follower=follower,
+        reader=reader,
+        sessions=sessions,
+        paths=NetworkPaths(network.open_relay),
+        rule=TargetRule(allowances),
+        write=outbox.write,
+        clock=clock,
+    )
+
+    def changed(state: str) -> None:
+        if status.changed(state):
+            _log.info("gateway %s is %s", identity.gateway, state)
+            say(f"gateway {identity.gateway} {state}")
+
+    agent = Agent(
+        service,
+        follower,
+        outbox,
+        network.connect_control,
+        gateway=identity.gateway,
+        version=__version__,
+        clock=clock,
+        changed=changed,
+    )
+    return agent, sessions
+
+
+async def _run_with_signals(agent: Agent) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.stop)
+    try:
+        await agent.run()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
