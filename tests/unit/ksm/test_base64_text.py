@@ -52,6 +52,17 @@ def test_length_is_bounded_on_both_sides() -> None:
         from_any("A" * 1000, what="value", most=4)
 
 
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 6, 7])
+def test_exact_limits_are_taken(size: int) -> None:
+    """The least and the most number of bytes are both allowed, whatever the padding."""
+    text = to_standard(b"x" * size)
+
+    assert from_any(text, what="value", least=size, most=size) == b"x" * size
+    assert from_any(text, what="value", most=size) == b"x" * size
+    with pytest.raises(InvalidInput, match=r"^value is longer than 0 bytes$"):
+        from_any("AAAA", what="value", most=0)
+
+
 @given(text=st.text(max_size=60) | st.text(alphabet="AB+/-_= \n", max_size=60))
 def test_any_text_gives_bytes_or_the_documented_error(text: str) -> None:
     """No text makes the reader fail otherwise."""

@@ -80,6 +80,24 @@ def test_depth_is_bounded() -> None:
         read(b"[" * 90_000)
 
 
+def test_width_is_not_depth() -> None:
+    """Any number of neighbours is read, and depth is counted right after them."""
+    flat: dict[str, Any] = {"a": [[]] * 100, "b": [{}] * 100, "c": {"d": [], "e": {}}}
+
+    assert read(json.dumps(flat).encode()) == flat
+    with pytest.raises(InvalidInput, match="deeper than 16"):
+        read(b'{"a": [' + b"[],{}," * 100 + b"[" * 15)
+
+
+def test_numbers_are_bounded_in_digits() -> None:
+    """Twenty-four characters are read, one more is refused, in integers and fractions."""
+    assert read(b'{"a": 0.' + b"1" * 22 + b"}") == {"a": 0.1111111111111111}
+
+    for number in (b"1" * 25, b"0." + b"1" * 23, b"-" + b"1" * 24):
+        with pytest.raises(InvalidInput, match="a number is too long"):
+            read(b'{"a": ' + number + b"}")
+
+
 def test_brackets_in_texts_are_not_depth() -> None:
     """A text may hold any number of brackets and escaped quotes."""
     value = {"a": '["{' * 100, "b\\": "[[[[" * 10}
