@@ -162,16 +162,22 @@ class Product:
         *words: str,
         join: Path | None = None,
         host: Host | None = None,
+        allow: str = "127.0.0.0/8",
     ) -> Child:
-        """Start a gateway, enrolling it at its first start, and wait until it is connected."""
+        """
+        Start a gateway, enrolling it at its first start, and wait until it is online.
+
+        `allow` lets it reach sample targets on loopback, which a gateway refuses by itself.
+        """
         home = Home(self.directory / name)
         command: list[str | Path] = ["gateway", "start", "--log-to-stdout", *words]
+        command += ["--allow-target", allow] if allow else []
         if not (home.commander / "gateway-config.json").exists():
             joined_by = join or self.gateway_join
             assert joined_by is not None, "set_up writes the join file, or pass one"
             command += ["--join-file", joined_by]
         child = self.family.start(name, command, home, prefix=host.prefix if host else ())
-        child.wait_for_line("connected")
+        child.wait_for_line(r"^gateway \S+ online")
         self.gateways[name] = child
         return child
 
