@@ -151,6 +151,15 @@ _KIND_U16_U16 = struct.Struct(">BHH")
 _RESUME = struct.Struct(">BHBIH")
 _RESUME_ENTRY = struct.Struct(">IQQ")
 
+_KIND_OF: Final[dict[type[Frame], int]] = {
+    Eof: _KIND_EOF,
+    Credit: _KIND_CREDIT,
+    Ack: _KIND_ACK,
+    Ping: _KIND_PING,
+    Pong: _KIND_PONG,
+    Progress: _KIND_PROGRESS,
+}
+
 DATA_HEADER_BYTES: Final = _KIND_STREAM_U64_U32.size
 
 
@@ -191,19 +200,9 @@ def serialize(frame: Frame) -> bytes:
 
 
 def _serialize_numbers(frame: Eof | Credit | Ack | Ping | Pong | Progress) -> bytes:
-    match frame:
-        case Eof(stream, offset):
-            return _KIND_STREAM_U64.pack(_KIND_EOF, stream, offset)
-        case Credit(stream, max_offset):
-            return _KIND_STREAM_U64.pack(_KIND_CREDIT, stream, max_offset)
-        case Ack(stream, received):
-            return _KIND_STREAM_U64.pack(_KIND_ACK, stream, received)
-        case Ping(token):
-            return _KIND_U64.pack(_KIND_PING, token)
-        case Pong(token):
-            return _KIND_U64.pack(_KIND_PONG, token)
-        case Progress(received):
-            return _KIND_U64.pack(_KIND_PROGRESS, received)
+    if isinstance(frame, Ping | Pong | Progress):
+        return _KIND_U64.pack(_KIND_OF[type(frame)], *frame)
+    return _KIND_STREAM_U64.pack(_KIND_OF[type(frame)], *frame)
 
 
 def _serialize_resume(frame: Resume) -> bytes:

@@ -313,8 +313,6 @@ class Mux:
     def _put_due(self, parts: list[frames.Bytes], room: int) -> int:
         while self._due and room >= _SMALL_FRAME and len(parts) < frames.MAX_FRAMES // 2:
             stream, state = self._due.popitem()
-            if self._streams.get(stream) is not state:
-                continue
             receiver = state.receiver
             if receiver.position > receiver.acked:
                 receiver.acked = receiver.position
@@ -336,9 +334,7 @@ class Mux:
             turn = self._turns.next(room)
             if turn is None:
                 return
-            state = self._streams.get(turn.stream)
-            if state is not None:
-                room -= self._put_stream(parts, state, min(turn.limit, room))
+            room -= self._put_stream(parts, self._streams[turn.stream], min(turn.limit, room))
 
     def _put_stream(self, parts: list[frames.Bytes], state: _Stream, limit: int) -> int:
         sender, used = state.sender, 0

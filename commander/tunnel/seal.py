@@ -63,11 +63,6 @@ class Sealer:
         self.max_key_messages = MAX_KEY_MESSAGES
         self.max_key_bytes = MAX_KEY_BYTES
 
-    @property
-    def messages(self) -> int:
-        """Messages sealed in this generation."""
-        return self._number
-
     def seal(self, message: bytes) -> bytes:
         """Seal the next message. Raises SealBroken when the generation's numbers are used up."""
         is_used_up = self._key_bytes + len(message) > self.max_key_bytes

@@ -61,6 +61,37 @@ def test_what_was_taken_does_not_change_when_more_is_written() -> None:
     assert bytes(piece) == before
 
 
+def test_large_chunks_are_cut_without_copies_and_replayed_from_inside() -> None:
+    """A piece of a chunk is a view, and an acknowledgement may fall between pieces."""
+    buffer = SendBuffer()
+    buffer.append(bytes(range(250)) * 100)
+    first = buffer.take(20_000)
+    assert isinstance(first, memoryview)
+    buffer.take(20_000)
+    buffer.acknowledge(100)
+    assert b"".join(buffer.replay(20_001)) == (bytes(range(250)) * 100)[20_001:]
+    assert len(b"".join(buffer.replay(100))) == 24_900
+    buffer.acknowledge(20_000)
+    assert len(b"".join(buffer.replay(20_000))) == 5_000
+
+
+def test_a_large_chunk_that_fits_is_passed_on_as_it_is() -> None:
+    """No copy for what fills a frame."""
+    buffer, chunk = SendBuffer(), bytes(20_000)
+    buffer.append(chunk)
+    buffer.append(b"more")
+    assert buffer.take(60_000) is chunk
+
+
+def test_small_chunks_share_a_frame() -> None:
+    """They are joined up to the limit; a chunk that does not fit stays whole for the next."""
+    buffer = SendBuffer()
+    for _ in range(3):
+        buffer.append(b"a" * 5000)
+    assert len(buffer.take(12_000)) == 10_000
+    assert len(buffer.take(12_000)) == 5_000
+
+
 def test_nothing_leaves_beyond_the_credit() -> None:
     """32 KiB at first, then what the peer grants."""
     buffer = SendBuffer()

@@ -116,6 +116,12 @@ def test_wiped_keys_derive_no_more_of_the_same() -> None:
     keys.wipe()
     assert keys.frame_key(Role.CLIENT, 1) != before
 
+    reply_only = make(tunnel_seed=None)
+    sealed = reply_only.seal_reply(b"refused")
+    reply_only.wipe()
+    with pytest.raises(SealBroken):
+        reply_only.open_reply(sealed)
+
 
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=100)), max_size=20))
 def test_signals_flow_both_ways_in_order(messages: list[tuple[bool, bytes]]) -> None:

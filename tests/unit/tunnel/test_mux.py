@@ -152,6 +152,12 @@ def test_frames_to_a_stream_that_is_over_are_ignored() -> None:
     two.send(stream, b"x")
     two.eof(stream)
     two.drained(stream, 5)
+    two.reset(stream, ResetCode.ABORTED)
+    assert not two.has_stream(stream)
+    assert (two.room(stream), two.buffer_limit(stream)) == (0, INITIAL_CREDIT)
+    assert two.receive(message(frames.Eof(stream, 0), frames.Reset(stream, 1, ""))) == []
+    one.reset(stream, ResetCode.ABORTED)
+    assert one.receive(message(frames.Opened(stream))) == []
     assert [type(frame) for frame in sent_frames(two)] == [frames.Reset]
 
 
@@ -400,6 +406,50 @@ def test_progress_is_reported() -> None:
     one.progress(9)
     _, seen = exchange(one, two)
     assert seen == [mux.ProgressReceived(9)]
+
+
+def test_reports_and_credit_flow_while_data_must_wait() -> None:
+    """Two directions that are both full could otherwise wait for each other for ever."""
+    one, two, stream = connected()
+    one.send(stream, b"waits")
+    assert not one.has_control()
+    assert one.has_pending()
+    one.progress(100)
+    one.ping(1)
+    assert one.has_control()
+    sent = frames.parse(one.data_to_send(with_data=False))
+    assert sent == [frames.Ping(1), frames.Progress(100)]
+    assert one.data_to_send(with_data=False) == b""
+    _, seen = exchange(one, two)
+    assert data_of(seen, stream) == b"waits"
+
+
+def test_messages_that_are_nearly_full_leave_control_for_the_next() -> None:
+    """Every frame is whole, whatever the room; none is lost."""
+    one = client()
+    one.set_message_limit(5000)
+    for _ in range(40):
+        one.open(b"m" * 1000)
+    one.receive(message(*[frames.Ping(token) for token in range(16)]))
+    one.progress(5)
+    built = []
+    while one.has_pending():
+        built.append(one.data_to_send())
+    assert all(len(part) <= 5000 for part in built)
+    kinds = [type(frame) for part in built for frame in frames.parse(part)]
+    assert kinds.count(frames.Open) == kinds.count(frames.Credit) == 40
+    assert kinds.count(frames.Pong) == 16
+    assert kinds.count(frames.Progress) == 1
+
+
+def test_end_and_acknowledgement_are_not_repeated() -> None:
+    """A second end, and heartbeats with nothing new, send nothing."""
+    one, two, stream = connected()
+    one.eof(stream)
+    one.eof(stream)
+    assert sent_frames(one) == [frames.Eof(stream, 0)]
+    two.acknowledge()
+    assert sent_frames(two) == []
 
 
 def test_close_is_the_last_word() -> None:
