@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
-from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.enums import DEFAULT_BUFFER, EditingMode
+from prompt_toolkit.filters import has_focus, is_searching
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import History as ToolkitHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -52,7 +53,7 @@ class LineEditor:
         use_colour: bool,
     ) -> None:
         self._session: PromptSession[str] = PromptSession(
-            completer=_Completer(registry, sources),
+            completer=CommandCompleter(registry, sources),
             lexer=_Lexer(registry) if use_colour else None,
             history=_Lines(history),
             bottom_toolbar=status,
@@ -80,7 +81,8 @@ def join_continued(text: str) -> str:
 def _key_bindings() -> KeyBindings:
     bindings = KeyBindings()
 
-    @bindings.add("enter")
+    # Not while searching: there Enter takes what was found into the line.
+    @bindings.add("enter", filter=has_focus(DEFAULT_BUFFER) & ~is_searching)
     def _(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         if isinstance(scan_line(join_continued(buffer.text)).problem, OpenEnd):
@@ -91,7 +93,9 @@ def _key_bindings() -> KeyBindings:
     return bindings
 
 
-class _Completer(Completer):
+class CommandCompleter(Completer):
+    """`completion.complete` as prompt_toolkit asks for it; what it shows is escaped."""
+
     def __init__(self, registry: Registry, sources: Sources) -> None:
         self._registry = registry
         self._sources = sources
@@ -99,6 +103,7 @@ class _Completer(Completer):
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
+        """Candidates for the word before the cursor."""
         text, cursor = document.text, document.cursor_position
         for candidate in complete(text, cursor, self._registry, self._sources):
             yield Completion(
