@@ -141,7 +141,7 @@ async def show_history(context: Context, arguments: Arguments) -> Result:
             Column("title"),
             Column("author"),
         )
-        rows = [
+        rows: list[dict[str, Plain]] = [
             {
                 "revision": found.revision,
                 "modified": found.time,
