@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,7 +36,11 @@ class User:
         self._prefix = host.prefix if host else ()
 
     def run(
-        self, *words: str | Path, stdin: str = "", deadline_s: float = 60.0, **environment: str
+        self,
+        *words: str | Path,
+        stdin: str = "",
+        environment: Mapping[str, str] | None = None,
+        deadline_s: float = 60.0,
     ) -> subprocess.CompletedProcess[str]:
         """One-shot `commander WORDS`; any exit status."""
         return self._product.family.run(
@@ -66,7 +70,12 @@ class User:
         """Run lines of commands as a batch from standard input."""
         return self("-", stdin=text, status=status)
 
-    def start(self, *words: str | Path, stdin: bool = False, **environment: str) -> Child:
+    def start(
+        self,
+        *words: str | Path,
+        stdin: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> Child:
         """Start a `commander` that stays, such as a tunnel in the foreground."""
         return self._product.family.start(
             f"commander of {self.email}",
