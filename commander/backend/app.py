@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from commander.backend.core import Core
 from commander.backend.http.body import BodyReader
+from commander.backend.http.devices import DEVICE_PATH, DeviceEndpoint
 from commander.backend.http.door import Door, Network
 from commander.backend.http.native import CALLS, NativeEndpoint
 from commander.backend.http.public import Health, Info
@@ -30,6 +31,7 @@ def build_app(
         Route(HEALTH_PATH, Health(core).answer, methods=["GET"]),
         Route(INFO_PATH, Info(core).answer, methods=["GET"]),
         *(Route(PREFIX + path, native.answer, methods=["POST"]) for path in CALLS),
+        Route(DEVICE_PATH, DeviceEndpoint(core, bodies).answer, methods=["POST"]),
         *extra_routes,
     ]
     app = Starlette(routes=routes)

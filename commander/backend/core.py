@@ -53,6 +53,7 @@ class Guards:
     open_calls: limits.RateLimiter
     logins: limits.RateLimiter
     devices: limits.RateLimiter
+    open_devices: limits.RateLimiter
     delays: limits.LoginDelays
     nonces: limits.Once
     challenges: limits.Once
@@ -65,6 +66,7 @@ class Guards:
             open_calls=limits.RateLimiter(limits.OPEN_CALLS),
             logins=limits.RateLimiter(limits.LOGINS),
             devices=limits.RateLimiter(limits.DEVICE_CALLS),
+            open_devices=limits.RateLimiter(limits.DEVICE_SOURCE),
             delays=limits.LoginDelays(),
             nonces=limits.Once(),
             challenges=limits.Once(),

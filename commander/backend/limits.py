@@ -11,6 +11,8 @@ How much, how fast, how often. Pure: callers bring the time.
 | bodies in memory at once | 256 MiB |
 | requests of one device or gateway | 200 a second, 2,000 at once |
 | calls without a session, of one address | 5 a second, 300 at once |
+| Secrets Manager calls of one client | 10 a second, 100 at once |
+| Secrets Manager calls of one address | 100 a second, 1,000 at once |
 | logins of one address | 30 a minute, 60 at once |
 | failed logins of one account or device | from the fifth on a wait of 1, 2, 4 ... 60 s |
 """
@@ -75,6 +77,7 @@ REQUESTS = Rate(200.0, 2_000)
 OPEN_CALLS = Rate(5.0, 300)
 LOGINS = Rate(0.5, 60)
 DEVICE_CALLS = Rate(10.0, 100)
+DEVICE_SOURCE = Rate(100.0, 1_000)
 
 
 class RateLimiter:

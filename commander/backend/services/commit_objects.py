@@ -83,7 +83,7 @@ def _check_record_place(
     if head is not None and head.folder != seal.folder:
         draft.need(Action.EDIT, head.folder)
     draft.check_author(seal.author, seal.time, f"record {seal.record}")
-    if seal.inner_folder:
+    if seal.inner_folder and not seal.deleted:
         place = inner.get(seal.inner_folder)
         if place is None or place.folder != seal.folder or place.deleted:
             raise Refused(
