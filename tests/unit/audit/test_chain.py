@@ -191,6 +191,16 @@ def test_entry_out_of_bounds_is_refused(change: dict[str, Any]) -> None:
         Entry.parse(msgspec.structs.replace(ENTRY, **change).to_bytes())
 
 
+def test_largest_entry_is_taken() -> None:
+    """The borders themselves are allowed, and the whole then fits the limit of an entry."""
+    largest = Entry(
+        1, "x" * 64, 2**63 - 1, b"x" * 32, 253_402_300_799_999, "k" * 40, bytes(8192), bytes(64)
+    )
+
+    assert Entry.parse(largest.to_bytes()) == largest
+    assert len(largest.to_bytes()) <= MAX_ENTRY_BYTES == 8192 + 512
+
+
 def test_entry_that_does_not_follow_is_refused_with_its_numbers() -> None:
     """A server that stores events refuses gaps, repeats and forks at once."""
     first, second, third = sealed(3)

@@ -171,6 +171,24 @@ def test_key_id_is_checked_on_the_way_out() -> None:
         dataclasses.replace(DEVICE, server_key_id=7).to_json()
 
 
+def test_base64_with_anything_between_is_refused() -> None:
+    """One line means one line: no breaks, spaces or other characters inside."""
+    text = DEVICE.to_base64()
+
+    for extra in ("\n", " ", "-", "\x00", "é"):
+        with pytest.raises(InvalidInput):
+            DeviceConfig.parse(text[:40] + extra + text[40:])
+
+
+def test_longest_values_are_taken() -> None:
+    """The limits themselves are allowed."""
+    whole = device_json()
+    assert DeviceConfig.parse(whole + " " * (64 * 1024 - len(whole))).hostname == DEVICE.hostname
+    assert len(GatewayConfig.parse(gateway_json(ca="x" * 16 * 1024)).identity.ca_pem) == 16 * 1024
+    with pytest.raises(InvalidInput, match=r"\$\.clientId"):
+        DeviceConfig.parse(device_json(clientId="A" * 513))
+
+
 def test_over_long_text_is_refused() -> None:
     """A file of any size costs no memory beyond the limit."""
     for text in ("A" * (4 * MAX_CONFIG_BYTES), device_json() + " " * MAX_CONFIG_BYTES):

@@ -43,12 +43,24 @@ def test_short_message_is_kept() -> None:
     assert json.loads(body) == {"error": "throttled", "message": "too fast", "retry_after": 11}
 
 
-def test_throttling_has_the_status_that_sdks_wait_on() -> None:
-    """SDKs try again on 403 only."""
-    assert ErrorAnswer(ErrorCode.THROTTLED, "").status == 403
-    assert ErrorAnswer(ErrorCode.KEY, "").status == 401
-    assert ErrorAnswer(ErrorCode.ACCESS_DENIED, "").status == 403
-    assert all(ErrorAnswer(code, "").status >= 400 for code in ErrorCode)
+def test_statuses_are_the_published_ones() -> None:
+    """SDKs try again on 403 with "throttled" only; the others say what kind of trouble it is."""
+    assert {code.value: ErrorAnswer(code, "").status for code in ErrorCode} == {
+        "access_denied": 403, "bad_request": 400, "key": 401, "throttled": 403,
+        "not_found": 404, "out_of_sync": 400, "server_error": 500,
+    }  # fmt: skip
+
+
+def test_texts_are_cut_at_their_limits() -> None:
+    """200 characters of message, 64 of code, 16 KiB of answer."""
+    body = json.loads(ErrorAnswer(ErrorCode.KEY, "x" * 300, key_id=1).body())
+    assert body["message"] == "x" * 200
+
+    read = parse_error(400, json.dumps({"error": "c" * 99, "message": "m" * 300}).encode())
+    assert (read.code, read.message.count("m")) == ("c" * 64, 200)
+    fits = b'{"error": "c"}'.ljust(16 * 1024)
+    assert parse_error(400, fits).code == "c"
+    assert parse_error(400, fits + b" ").code == "http-400"
 
 
 @pytest.mark.parametrize("key_id", [1, 10, 20])

@@ -225,6 +225,26 @@ def test_answer_out_of_bounds_is_refused(change: dict[str, Any]) -> None:
         GetSecretResponse.parse(json.dumps(good | change).encode())
 
 
+def test_limits_of_an_answer_are_the_published_ones() -> None:
+    """The table of the README: counts, sizes and numbers, each at its border."""
+    assert (payloads.MAX_RECORDS, payloads.MAX_FOLDERS) == (50_000, 10_000)
+    assert (payloads.MAX_RECORD_BYTES, payloads.MAX_PAYLOAD_BYTES) == (2**23, 2**19)
+    seals = RecordSeals(bytes(2**16), b"", bytes(2**16))
+    largest = Record("x" * 64, bytes(256), b"", 2**53, True, commander=seals)
+    good = GetSecretResponse.make(folders=[], records=[largest])
+    assert GetSecretResponse.parse(good.to_payload()) == good
+
+    for change in (
+        {"record_uid": "x" * 65}, {"record_uid": ""}, {"record_key": bytes(257)},
+        {"revision": 2**53 + 1}, {"revision": -1}, {"commander": RecordSeals(bytes(2**16 + 1))},
+        {"files": [File("f", b"", b"")] * 1001}, {"data": bytes(2**23 + 1)},
+    ):  # fmt: skip
+        record = msgspec.structs.replace(largest, **change)
+        wrong = GetSecretResponse.make(folders=[], records=[record])
+        with pytest.raises(InvalidInput, match=r"records"):
+            GetSecretResponse.parse(wrong.to_payload())
+
+
 SMALL = GetSecretResponse.make(folders=[Folder(UID, b"k", True, [RECORD])], records=[])
 
 

@@ -135,6 +135,35 @@ def test_authorization_of_another_form_is_refused(text: str) -> None:
         opened({"Authorization": text})
 
 
+def test_signature_without_its_scheme_is_refused() -> None:
+    """The word before the value is part of the form."""
+    bare = SENT.headers["Authorization"].removeprefix("Signature ")
+
+    for text in (bare, " " + bare, "signature " + bare, "Signature" + bare):
+        with pytest.raises(InvalidInput, match="authorization"):
+            opened({"Authorization": text})
+
+
+def test_largest_key_id_body_and_answer_are_taken() -> None:
+    """The limits themselves are allowed, the body's on both sides."""
+    assert opened({"PublicKeyId": "2147483647"}).key_id == 2**31 - 1
+    for size in (1, 1024 * 1024 - 28):
+        sent = request.build_request(SERVER.public, 4001, DEVICE, b" " * size)
+        assert request.open_request(sent.headers, sent.body, [SERVER]).payload == b" " * size
+    with pytest.raises(InvalidInput, match="28 bytes, not 29"):
+        opened(body=aead.seal(bytes(32), b""))
+    longest = request.MAX_ANSWER_BYTES - 28
+    assert len(SENT.open_answer(opened().seal_answer(bytes(longest)))) == longest
+
+
+def test_eight_server_keys_are_tried() -> None:
+    """A server may rotate often; the work for one request stays bounded."""
+    request.open_request(SENT.headers, SENT.body, [OTHER] * 7 + [SERVER])
+
+    with pytest.raises(UnknownServerKey):
+        request.open_request(SENT.headers, SENT.body, [OTHER] * 8 + [SERVER])
+
+
 @pytest.mark.parametrize("cut", range(len(SENT.headers["TransmissionKey"]) - 1))
 def test_cut_transmission_key_is_refused(cut: int) -> None:
     """No other length than 125 bytes is looked at (the padding alone may be missing)."""
