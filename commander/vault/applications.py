@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -42,6 +43,16 @@ class NewToken:
     client_id: str
     voucher: str
     expires: int
+
+
+@dataclass(frozen=True)
+class BoundClient:
+    """A client whose P-256 key (65-byte point) was made here; a gateway brings its certificate."""
+
+    name: str
+    client_id: str
+    public_key: bytes
+    gateway: Gateway | None = None
 
 
 @dataclass(frozen=True)
@@ -166,59 +177,88 @@ class Applications:
         access_minutes: int = 0,
         ip_lock: bool = True,
     ) -> NewToken:
-        """Make a one-time token for a Secrets Manager device; `access_minutes` 0: without end."""
+        """Make one token: see `add_clients`."""
+        (token,) = await self.add_clients(
+            uid, (name,), minutes=minutes, access_minutes=access_minutes, ip_lock=ip_lock
+        )
+        return token
+
+    async def add_clients(
+        self,
+        uid: str,
+        names: Sequence[str],
+        *,
+        minutes: int = DEFAULT_TOKEN_MINUTES,
+        access_minutes: int = 0,
+        ip_lock: bool = True,
+    ) -> list[NewToken]:
+        """
+        Make one-time tokens for Secrets Manager devices, all or none, one for each name.
+
+        `access_minutes` 0: without end.
+        """
         vault = self._vault
-        _check_title(name)
-        token = OneTimeToken.generate()
+        for name in names:
+            _check_title(name)
+        tokens = [OneTimeToken.generate() for _ in names]
 
         def build(draft: Draft) -> int:
             vault.require(Action.MANAGE_APPLICATION, uid)
             expires = draft.time + 60 * _checked_minutes(minutes)
             ends = draft.time + 60 * access_minutes if access_minutes else 0
-            draft.clients.append(
-                _new_client(draft, uid, token, name, "client", "", expires, ends, ip_lock)
-            )
+            for token, name in zip(tokens, names, strict=True):
+                draft.clients.append(
+                    _new_client(draft, uid, token, name, "client", "", expires, ends, ip_lock)
+                )
             return expires
 
         expires = await vault.commit(build)
-        return NewToken(token, text_client_id(token), "", expires)
+        return [NewToken(token, text_client_id(token), "", expires) for token in tokens]
 
-    async def add_bound_client(
-        self,
-        uid: str,
-        name: str,
-        *,
-        client_id: str,
-        public_key: bytes,
-        access_minutes: int = 0,
-        gateway: Gateway | None = None,
+    async def add_bound_clients(
+        self, uid: str, clients: Sequence[BoundClient], *, access_minutes: int = 0
     ) -> None:
-        """Enter a client whose keys were made here (`--config-init`); a gateway with its certificate."""
+        """
+        Enter clients whose keys were made here (`--config-init`), all or none.
+
+        A gateway comes with its certificate.
+        """
         vault = self._vault
-        _check_title(name)
+        for client in clients:
+            _check_title(client.name)
 
         def build(draft: Draft) -> None:
-            vault.require(Action.MANAGE_GATEWAY if gateway else Action.MANAGE_APPLICATION, uid)
-            if gateway is not None:
-                draft.state(gateway)
             ends = draft.time + 60 * access_minutes if access_minutes else 0
-            sealed = aead.seal(draft.key_of("application", uid), name.encode())
-            kind: Literal["client", "gateway"] = "gateway" if gateway else "client"
-            draft.clients.append(
-                calls.NewClient(client_id, uid, kind, "", sealed, b"", public_key, 0, ends, False)
-            )
+            for client in clients:
+                gateway = client.gateway
+                vault.require(Action.MANAGE_GATEWAY if gateway else Action.MANAGE_APPLICATION, uid)
+                if gateway is not None:
+                    draft.state(gateway)
+                draft.clients.append(_bound_client(draft, uid, client, ends))
 
         await vault.commit(build)
 
     async def remove_client(self, client_id: str) -> None:
         """Remove a client by its id; a gateway's certificate is revoked with it."""
+        await self.remove_clients({client_id: ""})
+
+    async def remove_clients(self, vouchers: Mapping[str, str]) -> None:
+        """
+        Remove clients, all or none, named by their ids, each with its voucher or "".
+
+        With a gateway its certificate is revoked, or the voucher of a token that nobody used.
+        """
         vault = self._vault
 
         def build(draft: Draft) -> None:
-            for gateway in vault.state.gateways.values():
-                if gateway.client_id == client_id:
-                    draft.state(Revoke(Kind.GATEWAY, gateway.gateway, ""))
-            draft.removed_clients.append(client_id)
+            state = vault.state
+            certified = {gateway.client_id: gateway.gateway for gateway in state.gateways.values()}
+            for client_id, voucher in vouchers.items():
+                if client_id in certified:
+                    draft.state(Revoke(Kind.GATEWAY, certified[client_id], ""))
+                elif state.vouchers.get(voucher) and voucher not in state.used_vouchers:
+                    draft.state(Revoke(Kind.VOUCHER, voucher, ""))
+                draft.removed_clients.append(client_id)
 
         await vault.commit(build)
 
@@ -279,6 +319,21 @@ def _new_client(
         token_expires=token_expires,
         access_expires=access_expires,
         ip_lock=ip_lock,
+    )
+
+
+def _bound_client(draft: Draft, uid: str, client: BoundClient, ends: int) -> calls.NewClient:
+    return calls.NewClient(
+        client_id=client.client_id,
+        application=uid,
+        kind="gateway" if client.gateway else "client",
+        voucher="",
+        name=aead.seal(draft.key_of("application", uid), client.name.encode()),
+        app_key=b"",
+        public_key=client.public_key,
+        token_expires=0,
+        access_expires=ends,
+        ip_lock=False,
     )
 
 
