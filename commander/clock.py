@@ -4,6 +4,8 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
+from commander.errors import InvalidInput
+
 
 class Clock(Protocol):
     """What time it is; passed in, so that decisions and tests never read the machine's clock."""
@@ -57,3 +59,20 @@ class ManualClock:
 def iso_utc(seconds: float) -> str:
     """Write a time as ISO 8601 UTC with seconds, as every listing does."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_iso(text: str) -> float:
+    """
+    Read a time written as ISO 8601; without an offset it is UTC, without a time midnight.
+
+    Raises InvalidInput.
+    """
+    try:
+        moment = datetime.fromisoformat(text[:40])
+        known = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        seconds = known.timestamp()
+    except (ValueError, OverflowError):
+        seconds = -1.0
+    if len(text) > 40 or seconds < 0:
+        raise InvalidInput(f"{text[:40]!r} is not a time", hint="write 2027-01-31T18:00:00Z")
+    return seconds

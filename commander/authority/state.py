@@ -80,6 +80,11 @@ class Facts(Generic[_T]):
                 return fact.value
         return None
 
+    def latest(self, key: object) -> _T | None:
+        """The value that holds for a key, else the one that held last; for judging what is old."""
+        facts = self._by_key.get(key)
+        return facts[-1].value if facts else None
+
     def known(self, key: object) -> bool:
         """Tell whether the key was ever stated, also when it has ended."""
         return key in self._by_key

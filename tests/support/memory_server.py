@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from commander.audit.chain import Entry
+from commander.audit.events import subject_of
 from commander.authority.decide import Action, Allow, decide
 from commander.authority.log import apply, replay
 from commander.authority.refusals import Code
@@ -19,6 +21,7 @@ from commander.authority.state import State
 from commander.authority.statements import Statement
 from commander.clock import Clock
 from commander.codec import Message, decode, encode
+from commander.crypto.signing import SigningKey
 from commander.errors import Conflict, NotFound, Refused
 from commander.wire import calls, seals
 
@@ -42,12 +45,22 @@ class Stored:
 
 
 class MemoryServer:
-    """One server; `calls_made` counts calls by path."""
+    """
+    One server; `calls_made` counts calls by path.
+
+    `online` are connections of gateways by UID, `bound` ids of clients whose token was used,
+    `audit` the stored events, `audit_key` the server's own key for them.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.stored = Stored()
         self.clock = clock
         self.calls_made: list[str] = []
+        self.online: dict[str, calls.GatewayRow] = {}
+        self.bound: set[str] = set()
+        self.audit: list[bytes] = []
+        self.audit_server = "AAAAAAAAAAAAAAAAAAAAAA"
+        self.audit_key = SigningKey(bytes(32))
         self.before_answer: Callable[[str, Message], Message] = lambda path, answer: answer
         self.before_commit: Callable[[], None] = lambda: None
 
@@ -144,6 +157,36 @@ class MemoryServer:
             ),
         )
 
+    def gateways(self) -> tuple[calls.GatewayRow, ...]:
+        """All certified gateways."""
+        return tuple(
+            self.online.get(gateway.gateway, calls.GatewayRow(gateway.gateway, False, "", "", 0))
+            for gateway in self.state().gateways.values()
+        )
+
+    def read_audit(self, request: calls.AuditRead) -> calls.AuditAnswer:
+        """A page of events as the server's filters give it."""
+        found = [
+            (position, raw)
+            for position, raw in enumerate(self.audit, start=1)
+            if position > request.after and _fits(Entry.parse(raw), request)
+        ]
+        page = found[: request.limit or calls.PAGE_EVENTS]
+        return calls.AuditAnswer(
+            tuple(page), len(found) > len(page), self.audit_server, self.audit_key.public.raw
+        )
+
+
+def _fits(entry: Entry, request: calls.AuditRead) -> bool:
+    user, record = subject_of(entry.event())
+    pairs = (
+        (request.producer, entry.producer), (request.kind, entry.kind), (request.user, user),
+        (request.record, record),
+    )  # fmt: skip
+    since, until = request.since * 1000, request.until * 1000
+    is_then = entry.time_ms >= since and (not until or entry.time_ms < until)
+    return is_then and all(wanted in ("", value) for wanted, value in pairs)
+
 
 class MemoryRemote:
     """Fits `vault.ports.Remote`; every message goes through its bytes."""
@@ -175,19 +218,21 @@ class MemoryRemote:
         if isinstance(request, calls.ClientsRequest):
             return calls.ClientsAnswer(
                 tuple(
-                    _row(client)
+                    _row(client, client.client_id in server.bound)
                     for client in server.stored.clients.values()
                     if client.application == request.application
                 )
             )
         if path == calls.GATEWAYS.path:
-            return calls.GatewaysAnswer(())
+            return calls.GatewaysAnswer(server.gateways())
+        if isinstance(request, calls.AuditRead):
+            return server.read_audit(request)
         raise Refused(f"the memory server does not know {path}")
 
 
-def _row(client: calls.NewClient) -> calls.ClientRow:
+def _row(client: calls.NewClient, used: bool) -> calls.ClientRow:
     return calls.ClientRow(
         client.client_id, client.application, client.kind, client.voucher, client.name,
-        bool(client.public_key), 0, client.token_expires, client.access_expires, 0, 0,
+        used or bool(client.public_key), 0, client.token_expires, client.access_expires, 0, 0,
         client.ip_lock, "",
     )  # fmt: skip

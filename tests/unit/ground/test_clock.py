@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from commander.clock import Clock, ManualClock, SystemClock, iso_utc
+from commander.clock import Clock, ManualClock, SystemClock, iso_utc, parse_iso
+from commander.errors import InvalidInput
 
 
 def test_system_clock_is_the_machines() -> None:
@@ -54,3 +55,24 @@ def test_times_are_written_in_utc_with_seconds(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2027-01-15T08:00:00Z", 1_800_000_000),
+        ("2027-01-15T13:45:00+05:45", 1_800_000_000),
+        ("2027-01-15T08:00", 1_800_000_000),
+        ("2027-01-15", 1_799_971_200),
+    ],
+)
+def test_times_without_an_offset_are_utc(text: str, seconds: int) -> None:
+    """What is typed is read the same on every machine."""
+    assert parse_iso(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "tomorrow", "1960-01-01", "0001-01-01T00:00+14", "2" * 50])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    """Only documented errors come out, also for years that no clock knows."""
+    with pytest.raises(InvalidInput):
+        parse_iso(text)
