@@ -109,6 +109,10 @@ class Child:
                 if left <= 0 or not self._reader.is_alive():
                     break
                 self._news.wait(left)
+        if not self._reader.is_alive():
+            # Its output ends a moment before it does.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(1.0)
         why = "still runs" if self.is_running else f"ended with status {self.popen.returncode}"
         raise NeverHappened(
             f"{self.name} never said {pattern!r} and {why}; it said:\n{self.output}"
@@ -286,7 +290,9 @@ class Family:
             self.close()
 
     def _environment(self, home: Home, more: Mapping[str, str] | None) -> dict[str, str]:
-        return home.environment(**(more or {})) | {MARK: self.mark}
+        # A family inside a child of another one adds its mark, so that both find what is left.
+        marks = ":".join(filter(None, (os.environ.get(MARK), self.mark)))
+        return home.environment(**(more or {})) | {MARK: marks}
 
 
 def program(command: Sequence[str | Path]) -> list[str]:
@@ -298,17 +304,23 @@ def program(command: Sequence[str | Path]) -> list[str]:
 
 def marked_processes(mark: str) -> dict[int, str]:
     """Living processes whose environment holds the mark of a family: pid to command line."""
-    wanted = f"{MARK}={mark}".encode()
     found = {}
     for pid in process_ids():
         with contextlib.suppress(OSError):
             entry = Path("/proc") / str(pid)
             # A process that was not reaped yet has ended; only its number is left.
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                found[pid] = (
-                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                )
+            if mark in _marks((entry / "environ").read_bytes()):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                found[pid] = line.decode(errors="replace")
     return found
+
+
+def _marks(environment: bytes) -> list[str]:
+    prefix = f"{MARK}=".encode()
+    for variable in environment.split(b"\0"):
+        if variable.startswith(prefix):
+            return variable.removeprefix(prefix).decode(errors="replace").split(":")
+    return []
 
 
 def process_ids() -> Iterator[int]:

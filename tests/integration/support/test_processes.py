@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support.processes import Family, Home, listening_ports, marked_processes
+from tests.support.processes import MARK, Family, Home, listening_ports, marked_processes
 from tests.support.waiting import NeverHappened
 
 pytestmark = pytest.mark.integration
@@ -101,3 +101,15 @@ def test_listening_ports_are_those_of_the_process(family: Family, home: Home) ->
     assert port not in listening_ports([os.getpid()])
     child.kill()
     assert listening_ports([child.pid]) == set()
+
+
+def test_families_nest(family: Family, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a family inside a program of another family leaves behind is found by both."""
+    monkeypatch.setenv(MARK, family.mark)
+    inner = Family()
+    inner.run([sys.executable, "-c", DAEMON_MAKER], home)
+
+    assert family.orphans() == inner.orphans()
+    assert len(inner.orphans()) == 1
+    inner.close()
+    assert family.orphans() == {}
