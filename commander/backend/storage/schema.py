@@ -12,15 +12,20 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from commander.backend.storage import tables
 from commander.errors import CommanderError
 from commander.files import PRIVATE_FILE, check_private_file
 
 CURRENT = "0001"
+_COUNTED = (
+    tables.accounts, tables.sessions, tables.statements, tables.records, tables.applications,
+    tables.clients, tables.audit,
+)  # fmt: skip
 _MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 
@@ -34,9 +39,9 @@ async def upgrade(path: Path) -> None:
     await asyncio.to_thread(_upgrade, path)
 
 
-async def revision(path: Path) -> str:
-    """The schema a store has; "" for none. Raises CommanderError when it cannot be read."""
-    return await asyncio.to_thread(_revision, path)
+async def describe(path: Path) -> dict[str, object]:
+    """The schema a store has, and how many of what. Raises CommanderError when it cannot be read."""
+    return await asyncio.to_thread(_describe, path)
 
 
 def _upgrade(path: Path) -> None:
@@ -98,11 +103,15 @@ def _config(connection: Connection) -> Any:
     return config
 
 
-def _revision(path: Path) -> str:
+def _describe(path: Path) -> dict[str, object]:
     engine = _engine(path)
     try:
         with engine.connect() as connection:
-            return _stored_revision(connection)
+            found: dict[str, object] = {"schema": _stored_revision(connection)}
+            for table in _COUNTED:
+                query = select(func.count()).select_from(table)
+                found[table.name] = connection.execute(query).scalar_one()
+            return found
     except DBAPIError as error:
         raise CommanderError(f"{path} cannot be read: {error.orig}") from None
     finally:
