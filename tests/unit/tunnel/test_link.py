@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from commander.clock import ManualClock
+from commander.errors import SealBroken, Unreachable
+from commander.tunnel.codes import ProtocolViolation, Role
+from commander.tunnel.link import Link
+from commander.tunnel.path import Binding
+from commander.tunnel.seal import KEY_LIFE_S, SEAL_BYTES
+from commander.tunnel.transports.memory import MemoryPath, memory_paths
+from tests.support.tunnels import conversation_keys, eventually
+
+
+class Owner:
+    """What a link told."""
+
+    def __init__(self) -> None:
+        self.verified: list[Link] = []
+        self.messages: list[bytes] = []
+        self.ready = 0
+        self.lost: list[str] = []
+
+    def link_verified(self, link: Link) -> None:
+        self.verified.append(link)
+
+    def link_message(self, message: bytes) -> None:
+        self.messages.append(message)
+
+    def link_ready(self) -> None:
+        self.ready += 1
+
+    def link_lost(self, link: Link, reason: str) -> None:
+        self.lost.append(reason)
+
+
+def make(
+    role: Role, path: MemoryPath, clock: ManualClock, *, secret: bytes = b"s" * 32
+) -> tuple[Link, Owner]:
+    owner = Owner()
+    return Link(role, conversation_keys(secret), path, Binding(), 1, clock, owner), owner
+
+
+class Pair:
+    """Two links over one memory path."""
+
+    def __init__(self, *, secret: bytes = b"s" * 32) -> None:
+        self.clock = ManualClock()
+        self.paths = memory_paths()
+        self.client, self.client_owner = make(Role.CLIENT, self.paths[0], self.clock)
+        self.gateway, self.gateway_owner = make(
+            Role.GATEWAY, self.paths[1], self.clock, secret=secret
+        )
+        self.client.begin()
+        self.gateway.begin()
+
+    async def verified(self) -> Pair:
+        await asyncio.gather(self.client.verified, self.gateway.verified)
+        return self
+
+
+async def test_messages_flow_once_both_ends_are_verified() -> None:
+    """And are counted as the peer counts them."""
+    pair = await Pair().verified()
+    assert pair.client_owner.verified == [pair.client]
+    pair.client.send(b"hello")
+    await eventually(lambda: pair.gateway_owner.messages == [b"hello"], "the message")
+    assert pair.gateway.received_bytes == len(b"hello") + SEAL_BYTES == pair.client.window.in_flight
+    assert pair.client.progress(pair.gateway.received_bytes)
+    assert not pair.client.progress(1_000_000)
+    assert pair.client.message_bytes == pair.paths[0].max_message_bytes - SEAL_BYTES
+
+
+async def test_other_keys_end_the_attempt() -> None:
+    """The error is the future's; the owner hears of nothing."""
+    pair = Pair(secret=b"x" * 32)
+    results = await asyncio.gather(
+        pair.client.verified, pair.gateway.verified, return_exceptions=True
+    )
+    assert [type(result) for result in results] == [SealBroken, SealBroken]
+    assert not pair.client_owner.verified
+    assert not pair.client_owner.lost
+
+
+async def test_a_path_lost_before_hello_ends_the_attempt() -> None:
+    """As Unreachable: another path may do."""
+    pair = Pair()
+    pair.paths[0].cut("pulled")
+    with pytest.raises(Unreachable, match="pulled"):
+        await pair.client.verified
+    with pytest.raises(Unreachable):
+        await pair.gateway.verified
+
+
+async def test_noise_before_hello_ends_the_attempt() -> None:
+    """Nothing but HELLO is looked at."""
+    pair = Pair()
+    pair.gateway.message_received(b"noise")
+    with pytest.raises(ProtocolViolation):
+        await pair.gateway.verified
+    pair.client.abandon()
+
+
+async def test_an_altered_frame_ends_the_generation_once() -> None:
+    """Later messages and a later loss of the path are not told again."""
+    pair = await Pair().verified()
+    pair.gateway.message_received(bytes(100))
+    pair.client.send(b"late")
+    await eventually(lambda: pair.paths[0].backlog_bytes() == 0, "the delivery")
+    pair.paths[0].cut()
+    await eventually(lambda: pair.client_owner.lost, "the loss at the other end")
+    assert pair.gateway_owner.lost == ["a frame does not verify"]
+    assert pair.gateway_owner.messages == []
+
+
+async def test_an_abandoned_link_says_nothing_more() -> None:
+    """Its owner has moved on."""
+    pair = await Pair().verified()
+    pair.client.abandon()
+    pair.gateway.send(b"too late")
+    pair.client.path_ready()
+    pair.client.path_lost("gone")
+    await eventually(lambda: pair.paths[1].backlog_bytes() == 0, "the delivery")
+    assert not pair.client_owner.messages
+    assert not pair.client_owner.lost
+    assert pair.client_owner.ready == 0
+
+
+async def test_readiness_is_passed_on() -> None:
+    """Only of a verified link."""
+    pair = await Pair().verified()
+    pair.client.path_ready()
+    assert pair.client_owner.ready == 1
+
+
+async def test_the_key_is_renewed_after_ten_minutes() -> None:
+    """The peer follows without a word."""
+    pair = await Pair().verified()
+    pair.client.send(b"one")
+    pair.client.renew_key()
+    pair.clock.advance(KEY_LIFE_S)
+    pair.client.renew_key()
+    pair.client.send(b"two")
+    pair.client.renew_key()
+    pair.client.send(b"three")
+    await eventually(lambda: len(pair.gateway_owner.messages) == 3, "the messages")
+    assert pair.gateway_owner.messages == [b"one", b"two", b"three"]
+    assert pair.client._sealer is not None
+    assert pair.client._sealer._epoch == 1
+
+
+async def test_hearing_anything_is_a_sign_of_life() -> None:
+    """The owner decides by it when the path is dead."""
+    pair = await Pair().verified()
+    pair.clock.advance(5.0)
+    pair.client.send(b"x")
+    await eventually(lambda: pair.gateway_owner.messages, "the message")
+    assert pair.gateway.heard_at == pair.clock.monotonic()
