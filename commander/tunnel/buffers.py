@@ -161,10 +161,9 @@ class ReceiveWindow:
         """Bytes that may have to be held here: granted and not drained."""
         return self.granted - self.drained
 
-    @property
-    def is_ack_due(self) -> bool:
-        """Enough came, or the end did, for an ACK."""
-        step = min(self.window // 4, ACK_STEP)
+    def is_ack_due(self, step: int = ACK_STEP) -> bool:
+        """Enough came, or the end did, for an ACK; `step` is smaller when streams are many."""
+        step = min(self.window // 4, step)
         return self.position > self.acked and (self.eof or self.received - self.acked >= step)
 
     def receive(self, offset: int, size: int) -> None:

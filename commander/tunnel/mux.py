@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from commander.errors import InvalidInput
 from commander.tunnel import frames
-from commander.tunnel.buffers import INITIAL_CREDIT, ReceiveWindow, SendBuffer
+from commander.tunnel.buffers import ACK_STEP, INITIAL_CREDIT, ReceiveWindow, SendBuffer
 from commander.tunnel.codes import CloseCode, ProtocolViolation, ResetCode, Role, StreamRefused
 from commander.tunnel.schedule import Turns
 
@@ -15,6 +15,7 @@ MAX_STREAMS: Final = 1024
 MIB: Final = 1024 * 1024
 _MAX_CONTROL: Final = 4 * MAX_STREAMS
 _MAX_PONGS: Final = 16
+_FEW_STREAMS: Final = 64
 _SMALL_FRAME: Final = 64
 """Room that any control frame but OPEN, RESET and CLOSE fits in."""
 
@@ -397,7 +398,10 @@ class Mux:
             return
         state.receiver.receive(frame.offset, len(frame.data))
         self.bytes_received += len(frame.data)
-        if state.receiver.is_ack_due:
+        # Unacknowledged remainders of all streams together stay below half of the peer's
+        # send budget, or a crowd of quiet streams would stop the busy ones.
+        step = ACK_STEP if len(self._streams) <= _FEW_STREAMS else ACK_STEP // 16
+        if state.receiver.is_ack_due(step):
             self._due[state.id] = state
         events.append(DataReceived(frame.stream, frame.data))
 
@@ -423,10 +427,12 @@ class Mux:
         state = self._known(frame.stream)
         if state is None:
             return
-        before = state.sender.held
+        before, all_before = state.sender.held, self._held
         state.sender.acknowledge(frame.received)
         self._held -= before - state.sender.held
         self._eased.add(state.id)
+        if all_before >= self.limits.send_budget > self._held:
+            self._eased.update(self._streams)
         self._finish_if_over(state)
 
     def _on_ping(self, frame: frames.Ping, events: list[Event]) -> None:

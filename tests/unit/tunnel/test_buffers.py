@@ -162,14 +162,19 @@ def test_acknowledgements_are_due_by_steps_and_at_the_end() -> None:
     window.granted = FIRST_WINDOW
     due = []
     window.receive(0, 100)
-    due.append(window.is_ack_due)
+    due.append(window.is_ack_due())
     window.receive(100, FIRST_WINDOW // 4)
-    due.append(window.is_ack_due)
+    due.append(window.is_ack_due())
     window.acked = window.position
-    due.append(window.is_ack_due)
+    due.append(window.is_ack_due())
     window.receive_eof(window.received)
-    due.append(window.is_ack_due)
+    due.append(window.is_ack_due())
     assert due == [False, True, False, True]
+
+    crowded = ReceiveWindow()
+    crowded.receive(0, 16 * 1024)
+    assert crowded.is_ack_due(16 * 1024)
+    assert not crowded.is_ack_due()
 
 
 def test_credit_follows_the_socket_in_steps() -> None:

@@ -311,6 +311,38 @@ def test_a_blocked_path_bounds_what_is_taken_from_sockets() -> None:
     assert taken <= 32 * 1024 * 1024 + 200 * 32 * 1024 + BIG
 
 
+def test_a_crowd_of_quiet_streams_does_not_stop_a_busy_one() -> None:
+    """Remainders that no heartbeat acknowledged yet leave room for those who send."""
+    one, two = client(), gateway()
+    streams = [one.open(b"") for _ in range(1000)]
+    exchange(one, two)
+    for stream in streams:
+        two.accept(stream)
+    exchange(one, two)
+    for stream in streams:
+        for _ in range(2):
+            one.send(stream, bytes(60_000))
+            _, seen = exchange(one, two)
+            two.drained(stream, len(data_of(seen, stream)))
+    assert one.held_bytes < one.limits.send_budget
+    assert one.room(streams[0]) >= BIG
+
+
+def test_everybody_may_go_on_once_the_budget_has_room_again() -> None:
+    """Also streams that were only held back by others."""
+    one, two = client(MuxLimits(send_budget=1000, send_floor=10)), gateway()
+    first, second = one.open(b""), one.open(b"")
+    exchange(one, two)
+    one.send(first, bytes(1000))
+    one.send(second, bytes(10))
+    assert one.room(second) == 0
+    exchange(one, two)
+    one.take_eased()
+    one.receive(message(frames.Ack(first, 1000)))
+    assert one.take_eased() == {first, second}
+    assert one.room(second) > 0
+
+
 def test_unacknowledged_bytes_are_kept_and_acknowledged_ones_are_not() -> None:
     """Replay needs them; an ACK frees them, also for small remainders."""
     one, two, stream = connected()
