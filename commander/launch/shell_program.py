@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import commander
 from commander.config.options import Options
-from commander.config.options_file import parse_options
 from commander.config.paths import Paths, find_paths
 from commander.errors import CommanderError, InvalidInput, UsageError
 from commander.files import read_private
@@ -81,7 +82,10 @@ def load_options(paths: Paths) -> Options:
         return Options()
     except OSError as error:
         raise InvalidInput(f"{paths.options_file} cannot be read: {error.strerror}") from error
-    return parse_options(data, name=str(paths.options_file))
+    # YAML takes a third of the start-up time, and most users have no such file.
+    reader: Any = importlib.import_module("commander.config.options_file")
+    options: Options = reader.parse_options(data, name=str(paths.options_file))
+    return options
 
 
 def build_shell(
