@@ -2,7 +2,8 @@
 Checks that files and functions of commander/ and plugins/ stay small enough to read at once.
 
 A file has at most 400 lines of code, a function at most 50, and nine of ten functions at most 25;
-blank lines, comments and docstrings do not count. `--list` prints the ten longest of each.
+blank lines, comments and docstrings do not count, nor do the functions of a plugin.py, which are tables
+of commands. `--list` prints the ten longest of each.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def measure() -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
         code = code_lines(source, tree)
         name = path.relative_to(ROOT)
         files.append((len(code), str(name)))
+        if path.name == "plugin.py":
+            continue
         all_functions += [
             (size, f"{name}:{line} {function}") for size, line, function in functions(tree, code)
         ]
