@@ -56,8 +56,8 @@ class ConversationKeys:
     """
     The keys of one conversation; the same on both ends when all inputs are.
 
-    Without `tunnel_seed` only `seal_reply` and `open_reply` work. A generation's frame keys
-    may be asked for once only on each end: two sealers with one key would repeat nonces.
+    Without `tunnel_seed` only `seal_reply` and `open_reply` work. Keep one object for each
+    conversation and end: it makes sure that no generation is sealed twice.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class ConversationKeys:
         self.identities = Identities(conversation_id, client_device, gateway, record, user)
         fields = self.identities.fields()
         self._reply = Secret(derive(conversation_secret, "reply-key", *fields))
+        self._sealed: set[tuple[Role, int]] = set()
         self._root: Secret | None = None
         if tunnel_seed is not None:
             root = derive(conversation_secret, "conversation-root", *fields, salt=tunnel_seed)
@@ -97,7 +98,14 @@ class ConversationKeys:
         return self._derive("frame-key", sender, _checked(generation))
 
     def sealer(self, role: Role, generation: int) -> Sealer:
-        """Make the sealer of this end for a new generation."""
+        """
+        Make the sealer of this end for a new generation.
+
+        Raises InvalidInput the second time: two sealers with one key would repeat nonces.
+        """
+        if (role, generation) in self._sealed:
+            raise InvalidInput(f"generation {generation} of the {role} was used before")
+        self._sealed.add((role, generation))
         key = self.frame_key(role, generation)
         return Sealer(key, self.conversation_id, role, generation)
 

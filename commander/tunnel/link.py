@@ -4,8 +4,8 @@ import asyncio
 from typing import Protocol
 
 from commander.clock import Clock
-from commander.errors import CommanderError, SealBroken, Unreachable
-from commander.tunnel.codes import ProtocolViolation, Role
+from commander.errors import CommanderError, InvalidInput, SealBroken, Unreachable
+from commander.tunnel.codes import Role
 from commander.tunnel.handshake import Handshake
 from commander.tunnel.keys import ConversationKeys
 from commander.tunnel.pacing import DeliveryWindow
@@ -130,14 +130,15 @@ class Link:
     def _hello(self, message: bytes) -> None:
         try:
             answer = self._handshake.receive(message)
-        except (ProtocolViolation, SealBroken) as error:
+            if self._handshake.is_verified:
+                self._sealer = self._keys.sealer(self._role, self.generation)
+                self._opener = self._keys.opener(self._role, self.generation)
+        except (InvalidInput, SealBroken) as error:
             self._end(error, "hello failed")
             return
         if answer is not None:
             self.path.send(answer)
-        if self._handshake.is_verified:
-            self._sealer = self._keys.sealer(self._role, self.generation)
-            self._opener = self._keys.opener(self._role, self.generation)
+        if self._opener is not None:
             self._keyed_at = self._clock.monotonic()
             if not self.verified.done():
                 self.verified.set_result(None)

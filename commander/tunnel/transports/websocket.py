@@ -111,6 +111,9 @@ class WebSocketPath:
         except ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd is not None else "no close frame"
             self._lose(f"the relay connection closed ({code})")
+        finally:
+            # Whatever ended the reader, the tunnel must not wait for it.
+            self._lose("the relay path stopped")
 
     async def _write(self) -> None:
         queue, connection = self._queue, self._connection

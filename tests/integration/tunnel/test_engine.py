@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from commander.clock import ManualClock
 from commander.errors import SealBroken, TimedOut, Unreachable
 from commander.tunnel.codes import CloseCode, ProtocolViolation, ResetCode, Role, StreamRefused
 from commander.tunnel.engine import TunnelEnd
@@ -434,6 +435,19 @@ async def test_a_silent_path_is_dead_after_its_deadline() -> None:
         with pytest.raises(ConnectionResetError):
             await read_all(reader)
         await finish(writer)
+
+
+async def test_an_end_that_slept_gives_its_peer_time_to_be_heard() -> None:
+    """After a suspend the signs of life are still unread; they count before the deadline does."""
+    clock = ManualClock()
+    limits = TunnelLimits(heartbeat_s=0.02, dead_after_s=6.0)
+    async with joined(limits=limits, clock=clock) as tunnel:
+        for _ in range(3):
+            clock.advance(3600.0)
+            before = tunnel.client._ping_token
+            await eventually(lambda before=before: tunnel.client._ping_token > before, "a beat")  # type: ignore[misc]
+        assert not tunnel.client.closed.done()
+        assert not tunnel.gateway.closed.done()
 
 
 async def test_a_lost_path_ends_the_tunnel_and_resets_connections() -> None:

@@ -82,6 +82,15 @@ def test_sealer_and_opener_of_the_two_ends_fit() -> None:
         client.opener(Role.CLIENT, 1).open(sealed)
 
 
+def test_no_generation_is_sealed_twice() -> None:
+    """A second sealer of one key would repeat nonces; the next generation is free."""
+    keys = make()
+    keys.sealer(Role.CLIENT, 1)
+    with pytest.raises(InvalidInput):
+        keys.sealer(Role.CLIENT, 1)
+    keys.sealer(Role.CLIENT, 2)
+
+
 def test_without_a_seed_only_replies_work() -> None:
     """A gateway that cannot read the record can refuse, and nothing more."""
     client, gateway = make(), make(tunnel_seed=None)

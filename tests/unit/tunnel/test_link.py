@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from commander.clock import ManualClock
-from commander.errors import SealBroken, Unreachable
+from commander.errors import InvalidInput, SealBroken, Unreachable
 from commander.tunnel.codes import ProtocolViolation, Role
 from commander.tunnel.link import Link
 from commander.tunnel.path import Binding
@@ -101,6 +101,21 @@ async def test_noise_before_hello_ends_the_attempt() -> None:
     with pytest.raises(ProtocolViolation):
         await pair.gateway.verified
     pair.client.abandon()
+
+
+async def test_a_generation_that_was_used_before_ends_the_attempt() -> None:
+    """Even when the path and the far end are right: its nonces are spent."""
+    clock, keys, owner = ManualClock(), conversation_keys(), Owner()
+    keys.sealer(Role.CLIENT, 1)
+    paths = memory_paths()
+    client = Link(Role.CLIENT, keys, paths[0], Binding(), 1, clock, owner)
+    gateway, _ = make(Role.GATEWAY, paths[1], clock)
+    client.begin()
+    gateway.begin()
+    with pytest.raises(InvalidInput):
+        await client.verified
+    assert not owner.verified
+    await gateway.verified
 
 
 async def test_an_altered_frame_ends_the_generation_once() -> None:
