@@ -134,6 +134,8 @@ _KNOWN_TYPES = frozenset(
         "note",
         "date",
         "checkbox",
+        "file",
+        "fileRef",
     }
 )
 
@@ -239,7 +241,7 @@ def read_value(given: Assignment) -> Any:
         return _boolean(text)
     if given.type in _CHOICES:
         return _choice(given.type, text)
-    if given.type == "file" or given.type == "fileRef":
+    if given.type in ("file", "fileRef"):
         raise InvalidInput("attachments are not supported yet", hint="leave file=@PATH out")
     return text
 

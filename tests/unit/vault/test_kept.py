@@ -1,0 +1,223 @@
+"""What is kept between two processes: device.json, the kept login, the sealed cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from commander.clock import ManualClock
+from commander.config.paths import Paths
+from commander.crypto import aead
+from commander.errors import InvalidInput, NotLoggedIn
+from commander.vault.accounts import Identity
+from commander.vault.device import DeviceFile, read_device, remove_device, write_device
+from commander.vault.replica import Replica
+from commander.vault.store import Store
+from commander.vault.unlock import (
+    Unlocked,
+    forget_login,
+    keep_login,
+    resume_login,
+    touch_login,
+)
+from tests.support.vaults import candidate, device_for
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(tmp_path / "home", tmp_path / "run")
+
+
+@pytest.fixture
+def login(paths: Paths) -> Unlocked:
+    account = candidate("ann@example.org")
+    device = device_for(account, bytes(32))
+    write_device(paths.device_file, device)
+    return account.unlocked(device, session="session-name", expires=2_000_000_000)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def test_device_file_comes_back(paths: Paths, login: Unlocked) -> None:
+    """All of it, in a file only its owner reads, whose repr shows no key."""
+    assert read_device(paths.device_file) == login.device
+    assert paths.device_file.stat().st_mode & 0o777 == 0o600
+    assert repr(login.device.sign_key) not in repr(login.device)
+
+
+def test_missing_device_file_means_not_logged_in(paths: Paths) -> None:
+    """With the way to an account."""
+    with pytest.raises(NotLoggedIn) as caught:
+        read_device(paths.device_file)
+
+    assert "login" in caught.value.hint
+
+
+def test_every_truncation_of_the_device_file_is_named(paths: Paths, login: Unlocked) -> None:
+    """A damaged file is an error with its name, never a crash or a half device."""
+    data = paths.device_file.read_bytes()
+    for cut in range(0, len(data) - 2, 7):
+        paths.device_file.write_bytes(data[:cut])
+        with pytest.raises(InvalidInput):
+            read_device(paths.device_file)
+
+
+def test_readable_device_file_is_refused(paths: Paths, login: Unlocked) -> None:
+    """With the command that repairs it."""
+    paths.device_file.chmod(0o644)
+
+    with pytest.raises(InvalidInput) as caught:
+        read_device(paths.device_file)
+
+    assert "chmod" in caught.value.hint
+
+
+def test_device_file_of_a_later_version_is_named(paths: Paths, login: Unlocked) -> None:
+    """Not overwritten, not guessed."""
+    text = paths.device_file.read_text().replace('"version": 1', '"version": 2')
+    paths.device_file.write_text(text)
+
+    with pytest.raises(InvalidInput, match="version 2"):
+        read_device(paths.device_file)
+
+
+def test_removed_device_is_gone(paths: Paths, login: Unlocked) -> None:
+    """Twice is no error."""
+    remove_device(paths.device_file)
+    remove_device(paths.device_file)
+
+    assert not paths.device_file.exists()
+
+
+def test_kept_login_is_resumed(paths: Paths, login: Unlocked, clock: ManualClock) -> None:
+    """Session, data key and identity come back in another process."""
+    keep_login(paths, login, clock)
+
+    found = resume_login(paths, clock)
+
+    assert (found.session, found.data_key) == (login.session, login.data_key)
+    assert found.identity.sign.raw() == login.identity.sign.raw()
+
+
+def test_neither_file_alone_holds_the_keys(
+    paths: Paths, login: Unlocked, clock: ManualClock
+) -> None:
+    """The session and the data key are in no file in clear."""
+    keep_login(paths, login, clock)
+
+    stored = paths.unlock_file.read_bytes() + paths.session_file.read_bytes()
+    assert login.data_key not in stored
+    assert b"session-name" not in stored
+
+
+def test_idle_login_locks(paths: Paths, login: Unlocked, clock: ManualClock) -> None:
+    """After half an hour without a command both files are gone."""
+    keep_login(paths, login, clock)
+    clock.advance(login.device.idle_s + 1)
+
+    with pytest.raises(NotLoggedIn, match="30 minutes"):
+        resume_login(paths, clock)
+
+    assert not paths.unlock_file.exists()
+    assert not paths.session_file.exists()
+
+
+def test_used_login_stays(paths: Paths, login: Unlocked, clock: ManualClock) -> None:
+    """Each use begins the half hour anew, in one-shot commands and in a session."""
+    keep_login(paths, login, clock)
+    for use in range(6):
+        clock.advance(login.device.idle_s - 1)
+        if use % 2:
+            touch_login(paths, clock)
+        else:
+            resume_login(paths, clock)
+
+    assert resume_login(paths, clock).session == "session-name"
+
+
+@pytest.mark.parametrize("seconds", [-3600.0, 300_000_000.0])
+def test_clock_that_went_back_or_far_locks(
+    paths: Paths, login: Unlocked, clock: ManualClock, seconds: float
+) -> None:
+    """A login from the future is no login just used; one past its session's end neither."""
+    keep_login(paths, login, clock)
+    clock.jump(seconds)
+
+    with pytest.raises(NotLoggedIn):
+        resume_login(paths, clock)
+
+
+def test_forgotten_login_is_gone(paths: Paths, login: Unlocked, clock: ManualClock) -> None:
+    """Twice is no error, and touching makes nothing of nothing."""
+    keep_login(paths, login, clock)
+    forget_login(paths)
+    forget_login(paths)
+    touch_login(paths, clock)
+
+    with pytest.raises(NotLoggedIn):
+        resume_login(paths, clock)
+
+
+@pytest.mark.parametrize("name", ["unlock_file", "session_file"])
+def test_damaged_login_locks(paths: Paths, login: Unlocked, clock: ManualClock, name: str) -> None:
+    """Any truncation of either file means logging in again, nothing else."""
+    for share in (0.0, 0.3, 0.9):
+        keep_login(paths, login, clock)
+        path: Path = getattr(paths, name)
+        data = path.read_bytes()
+        path.write_bytes(data[: int(len(data) * share)])
+
+        with pytest.raises(NotLoggedIn):
+            resume_login(paths, clock)
+
+
+def replica_of(device: DeviceFile, cursor: int) -> Replica:
+    replica = Replica(device.user, Identity.generate())
+    replica.cursor = cursor
+    return replica
+
+
+def test_cache_of_another_key_or_user_is_not_used(tmp_path: Path, login: Unlocked) -> None:
+    """It is fetched anew instead."""
+    path = tmp_path / "home" / "cache.bin"
+    store = Store(path, login.data_key, login.device.user)
+    store.save(replica_of(login.device, 3).snapshot())
+
+    found = store.load()
+    assert found is not None
+    assert found.cursor == 3
+    assert Store(path, aead.new_key(), login.device.user).load() is None
+    assert Store(path, login.data_key, "someone").load() is None
+
+
+def test_every_truncation_of_the_cache_is_dropped(tmp_path: Path, login: Unlocked) -> None:
+    """A damaged cache is no cache."""
+    path = tmp_path / "home" / "cache.bin"
+    store = Store(path, login.data_key, login.device.user)
+    store.save(replica_of(login.device, 3).snapshot())
+    data = path.read_bytes()
+
+    for cut in range(len(data)):
+        path.write_bytes(data[:cut])
+        assert store.load() is None
+
+
+def test_older_state_does_not_replace_a_newer_one(tmp_path: Path, login: Unlocked) -> None:
+    """Of two shells that save, the one that has seen more stays."""
+    store = Store(tmp_path / "home" / "cache.bin", login.data_key, login.device.user)
+    store.save(replica_of(login.device, 5).snapshot())
+    store.save(replica_of(login.device, 4).snapshot())
+    found = store.load()
+    assert found is not None
+    assert found.cursor == 5
+
+    store.save(replica_of(login.device, 6).snapshot())
+    found = store.load()
+    assert found is not None
+    assert found.cursor == 6
+    store.remove()
+    assert store.load() is None
