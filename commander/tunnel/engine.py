@@ -80,8 +80,9 @@ class TunnelEnd:
         """
         Run HELLO on a path and let it carry the tunnel; returns when both ends are verified.
 
-        On failure the path is closed and another may be tried, with a higher generation if
-        both ends agree on one. Raises TimedOut, Unreachable (path lost), SealBroken or
+        On failure the path is closed and another may be tried. Both ends must give a path the
+        same generation, and each path of a conversation another one: several may be tried at
+        once at one end as long as the other end starts on one of them only. Raises TimedOut, Unreachable (path lost), SealBroken or
         ProtocolViolation (the far end is not who it should be), and Unreachable once closed.
         """
         if self.closed.done() or self._link is not None or generation <= self._generation:
@@ -109,12 +110,11 @@ class TunnelEnd:
             self._shut(CloseCode.HELLO_FAILED, reason)
         await link.path.close(reason)
 
-    def link_verified(self, link: Link) -> None:
-        """Let the mux flow."""
+    def link_verified(self, link: Link) -> bool:
+        """Let the mux flow, unless another path was faster."""
         if self.closed.done() or self._link is not None:
             link.abandon()
-            self._close_later(link.path, "not needed")
-            return
+            return False
         self._link = link
         self._generation = link.generation
         self._since = self._since or self._clock.now()
@@ -123,6 +123,7 @@ class TunnelEnd:
         self._schedule_beat()
         self._events.path_up(link.path.kind, link.generation)
         self.flush()
+        return True
 
     def link_ready(self) -> None:
         """The path takes messages again."""

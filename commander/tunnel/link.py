@@ -16,8 +16,8 @@ from commander.tunnel.seal import KEY_LIFE_S, SEAL_BYTES, Opener, Sealer
 class LinkOwner(Protocol):
     """What a link tells the engine."""
 
-    def link_verified(self, link: Link) -> None:
-        """Both ends proved themselves; frames may flow."""
+    def link_verified(self, link: Link) -> bool:
+        """Both ends proved themselves; frames may flow. False when the path is not needed."""
         ...
 
     def link_message(self, message: bytes) -> None:
@@ -140,9 +140,13 @@ class Link:
             self.path.send(answer)
         if self._opener is not None:
             self._keyed_at = self._clock.monotonic()
-            if not self.verified.done():
+            is_taken = self._owner.link_verified(self)
+            if self.verified.done():
+                return
+            if is_taken:
                 self.verified.set_result(None)
-            self._owner.link_verified(self)
+            else:
+                self.verified.set_exception(Unreachable("another path carries the tunnel"))
 
     def _end(self, error: CommanderError, reason: str) -> None:
         if self._is_over:

@@ -581,6 +581,24 @@ async def test_another_transport_in_between_fails_hello() -> None:
     assert None not in results
 
 
+async def test_a_gateway_may_wait_on_several_paths_and_the_clients_choice_wins() -> None:
+    """The other attempts fail and close their paths."""
+    limits = TunnelLimits(hello_s=0.5)
+    gateway = TunnelEnd(Role.GATEWAY, conversation_keys(), limits=limits)
+    client = TunnelEnd(Role.CLIENT, conversation_keys(), limits=limits)
+    first, second = memory_paths(), memory_paths()
+    results = await asyncio.gather(
+        gateway.attach(first[1], generation=1),
+        gateway.attach(second[1], generation=2),
+        client.attach(second[0], generation=2),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [TimedOut, type(None), type(None)]
+    assert gateway.stats().generation == 2
+    await client.close()
+    await gateway.close()
+
+
 async def test_a_peer_that_says_nothing_times_out() -> None:
     """HELLO has a deadline; another path may be tried afterwards."""
     end = TunnelEnd(Role.CLIENT, conversation_keys(), limits=TunnelLimits(hello_s=0.05))

@@ -18,13 +18,15 @@ class Owner:
     """What a link told."""
 
     def __init__(self) -> None:
+        self.takes = True
         self.verified: list[Link] = []
         self.messages: list[bytes] = []
         self.ready = 0
         self.lost: list[str] = []
 
-    def link_verified(self, link: Link) -> None:
+    def link_verified(self, link: Link) -> bool:
         self.verified.append(link)
+        return self.takes
 
     def link_message(self, message: bytes) -> None:
         self.messages.append(message)
@@ -116,6 +118,15 @@ async def test_a_generation_that_was_used_before_ends_the_attempt() -> None:
         await client.verified
     assert not owner.verified
     await gateway.verified
+
+
+async def test_a_path_that_is_not_needed_any_more_ends_the_attempt() -> None:
+    """Another one was faster."""
+    pair = Pair()
+    pair.client_owner.takes = False
+    with pytest.raises(Unreachable, match="another path"):
+        await pair.client.verified
+    await pair.gateway.verified
 
 
 async def test_an_altered_frame_ends_the_generation_once() -> None:
