@@ -9,6 +9,25 @@ from commander.tunnel.mux import Mux
 NAME = "tunnel-frames"
 
 
+def seeds() -> list[bytes]:
+    """One frame of each kind, alone and together."""
+    kinds: list[frames.Frame] = [
+        frames.Open(1, b"target"),
+        frames.Opened(1),
+        frames.Data(1, 0, b"bytes"),
+        frames.Credit(1, 300_000),
+        frames.Ack(1, 5),
+        frames.Eof(1, 5),
+        frames.Reset(1, 2, "refused"),
+        frames.Ping(1),
+        frames.Pong(1),
+        frames.Progress(100),
+        frames.Resume(2, True, 1, (frames.ResumeEntry(1, 2, 3),)),
+        frames.Close(1, "stopped"),
+    ]
+    return [frames.message_of([frame]) for frame in kinds] + [frames.message_of(kinds)]
+
+
 def fuzz(data: bytes) -> None:
     """Parse one message, and let both kinds of end handle a sequence of them."""
     try:
