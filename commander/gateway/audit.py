@@ -37,9 +37,13 @@ def read_outbox(data: bytes) -> tuple[list[Entry], int]:
     at = 0
     while at + _LENGTH <= len(data):
         size = int.from_bytes(data[at : at + _LENGTH], "big")
-        if at + _LENGTH + size > len(data) and size <= MAX_ENTRY_BYTES:
+        # A file system may lengthen a file before it writes the bytes: zeros are a torn end too.
+        is_torn = at + _LENGTH + size > len(data) or not any(data[at:])
+        if is_torn and size <= MAX_ENTRY_BYTES:
             break
         try:
+            if size > MAX_ENTRY_BYTES:
+                raise InvalidInput("an entry is longer than any")
             entries.append(Entry.parse(data[at + _LENGTH : at + _LENGTH + size]))
         except InvalidInput as error:
             raise Tampered(f"the audit outbox is damaged at byte {at}: {error.message}") from None

@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from commander import tasks
 from commander.audit.events import Event, TunnelKilled, TunnelOutcome, clip
@@ -149,22 +150,23 @@ class Sessions:
         await self._tell_outcome(session, code, reason)
 
     async def _attach(self, end: TunnelEnd, paths: Sequence[MakePath]) -> None:
-        """Return when one path carries the tunnel. Raises the last path's error when none does."""
-        attempts = [
+        """
+        Return when one path carries the tunnel, or it was closed meanwhile.
+
+        Raises the last path's error when none does.
+        """
+        attempts = {
             tasks.spawn(_attach_one(end, make, number), name="tunnel-attach")
             for number, make in enumerate(paths, 1)
-        ]
+        }
+        waiting: set[asyncio.Future[Any]] = {*attempts, end.closed}
         try:
-            error: BaseException | None = None
-            for attempt in asyncio.as_completed(attempts):
-                try:
-                    await attempt
-                except CommanderError as failed:
-                    error = failed
-                else:
+            while not end.closed.done():
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if any(attempt in done and attempt.exception() is None for attempt in attempts):
                     return
-            assert error is not None
-            raise error
+                if waiting == {end.closed}:
+                    done.pop().result()
         finally:
             await tasks.cancel_and_wait(*attempts)
 
