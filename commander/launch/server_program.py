@@ -89,7 +89,11 @@ def _listen(text: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0][4]
-        return socket.create_server(found[:2], family=family, backlog=_BACKLOG)
+        listener = socket.create_server(found[:2], family=family, backlog=_BACKLOG)
+        # asyncio sets this only on sockets whose protocol number is named, and accepted ones
+        # inherit it from here: without it each small answer waits 40 ms for an acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         raise Conflict(
             f"cannot listen on {text}: {error.strerror}", hint="give another --listen HOST:PORT"
