@@ -19,6 +19,8 @@ from commander.errors import InvalidInput
 
 MAX_BYTES = 64 * 1024
 MAX_LIST = 64
+# PyYAML takes quadratic time over brackets that stay open; options need a handful.
+MAX_BRACKETS = 200
 _TRUE = ("true", "yes", "on")
 _FALSE = ("false", "no", "off")
 
@@ -31,6 +33,7 @@ def parse_options(data: bytes, *, name: str = "config.yaml") -> Options:
         raise InvalidInput(f"{name} is larger than {MAX_BYTES} bytes")
     try:
         text = data.decode("utf-8-sig")
+        _check_brackets(text, name)
         found = _read_flat(yaml.parse(text, Loader=yaml.SafeLoader), name)
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{name} is not UTF-8 at byte {error.start}") from error
@@ -40,6 +43,13 @@ def parse_options(data: bytes, *, name: str = "config.yaml") -> Options:
     except yaml.YAMLError as error:
         raise InvalidInput(f"{name} is not YAML: control character or bad encoding") from error
     return _build(found, name)
+
+
+def _check_brackets(text: str, name: str) -> None:
+    opened = [found.start() for found in re.finditer(r"[\[{]", text)]
+    if len(opened) > MAX_BRACKETS:
+        line = text.count("\n", 0, opened[MAX_BRACKETS]) + 1
+        raise InvalidInput(f"{name} line {line}: more than {MAX_BRACKETS} brackets")
 
 
 def set_option(text: str, key: str, value: str) -> str:
