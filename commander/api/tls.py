@@ -48,13 +48,29 @@ def unverified_context() -> ssl.SSLContext:
     return context
 
 
+def only_certificate(pem: str) -> bytes:
+    """
+    The DER of the one certificate in a PEM text. Raises InvalidInput for none, several, or more.
+
+    Python's own reader stops at the first one: what follows would be trusted without having been
+    compared with anything.
+    """
+    try:
+        der = ssl.PEM_cert_to_DER_cert(pem[:MAX_PEM])
+    except ValueError:
+        der = b""
+    if not der or ssl.DER_cert_to_PEM_cert(der).split() != pem.split():
+        raise InvalidInput("this is not one certificate in PEM form")
+    return der
+
+
 def check_fingerprint(ca: str, fingerprint: bytes) -> None:
     """Raise Tampered unless the SHA-256 of the one certificate in `ca` (its DER) is the pinned one."""
     try:
-        der = ssl.PEM_cert_to_DER_cert(ca[:MAX_PEM])
-    except ValueError:
-        der = b""
-    if not der or not hmac.compare_digest(sha256(der), fingerprint):
+        is_pinned = hmac.compare_digest(sha256(only_certificate(ca)), fingerprint)
+    except InvalidInput:
+        is_pinned = False
+    if not is_pinned:
         raise Tampered(
             "the server's certificate authority is not the one in the join string",
             hint="somebody may be between you and the server; ask for a new join string",

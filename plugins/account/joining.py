@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 from pathlib import Path
 
 from commander.api.bootstrap import connector, learn_server, open_transport
 from commander.api.client import Api, Caller
+from commander.api.tls import only_certificate
 from commander.config.options_file import parse_options, set_option
 from commander.crypto.kdf import sha256
 from commander.errors import CommanderError, Conflict, InvalidInput, NotFound, UsageError
@@ -95,8 +95,8 @@ def ca_fingerprint(server: KnownServer) -> bytes:
     if not server.ca:
         return b""
     try:
-        return sha256(ssl.PEM_cert_to_DER_cert(server.ca))
-    except ValueError:
+        return sha256(only_certificate(server.ca))
+    except InvalidInput:
         # A CA file with several certificates: the login on a new machine names the file again.
         return b""
 

@@ -119,7 +119,7 @@ async def test_description_signed_by_another_key_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"time": -1}, {"server": "x"}, {"box_key": b"short"}, {"signature": b""}]
+    "changes", [{"time": -1}, {"server": "x"}, {"box_key": b"short"}, {"sign_key": b"short"}]
 )
 async def test_odd_descriptions_are_named(changes: dict[str, object]) -> None:
     """Whatever a server says of itself, only errors of ours come out."""
@@ -173,6 +173,16 @@ def test_what_is_not_one_certificate_has_no_fingerprint(ca: str) -> None:
     """Nothing, a beginning, two of them."""
     with pytest.raises(Tampered):
         check_fingerprint(ca, fingerprint(CA))
+
+
+async def test_second_certificate_beside_the_pinned_one_is_named() -> None:
+    """The pinned CA with one of the attacker's behind it: no verified connection is tried."""
+    both = FakeNetwork(page(server_info(CA + OTHER_CA)), page(server_info(CA + OTHER_CA)))
+
+    with pytest.raises(Tampered):
+        await learn_server(ADDRESS, both.connect, fingerprint=fingerprint(CA))
+
+    assert both.modes == [ssl.CERT_NONE]
 
 
 async def test_connector_honours_the_proxy() -> None:
