@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.support.product import Product, User, wait_for_online  # noqa: E402 (needs the path)
+from tests.support.product import Product, User  # noqa: E402 (needs the path)
 from tests.support.servers.postgres import Postgres  # noqa: E402 (needs the path)
 from tests.support.servers.sshd import Sshd  # noqa: E402 (needs the path)
 
@@ -71,7 +71,6 @@ def play(*, without_postgres: bool) -> int:
         user = product.set_up()
         say("starting the gateway (gateway start)")
         product.start_gateway()
-        wait_for_online(user)
         say("starting the sample targets")
         sshd = stack.enter_context(Sshd())
         postgres = None if without_postgres else stack.enter_context(Postgres())
