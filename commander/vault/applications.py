@@ -262,6 +262,10 @@ class Applications:
 
         await vault.commit(build)
 
+    async def revoke_gateway(self, gateway: str) -> None:
+        """End a gateway's certificate, as an administrator may whose application it is not."""
+        await self._vault.commit(lambda d: d.state(Revoke(Kind.GATEWAY, gateway, "")))
+
     async def clients(self, uid: str) -> list[Client]:
         """Clients of an application as the server knows them, by name."""
         key = self._vault.application_key(uid)
