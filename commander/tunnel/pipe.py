@@ -91,6 +91,8 @@ class Pipe(asyncio.BufferedProtocol):
         sock = self._transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Urgent bytes stay in their place; the urgent mark itself is not carried.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         if self._is_over:
             self._abort()
         elif self.stream == 0:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import random
+import resource
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -381,6 +382,8 @@ async def test_64_mib_arrive_unchanged_over_the_relay(direction: str) -> None:
 
 async def test_1024_streams_work_and_the_next_is_refused() -> None:
     """The limit is exact; a place that becomes free is used again."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     async with target(echo) as address, joined() as tunnel:
         port = await tunnel.port(address)
         connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(1024)]

@@ -107,6 +107,21 @@ async def test_sockets_of_both_ends_have_nodelay() -> None:
         writer.close()
 
 
+async def test_urgent_bytes_arrive_in_their_place() -> None:
+    """As bytes among the others, as with SO_OOBINLINE on a direct connection."""
+    async with collecting() as (address, received), joined() as tunnel:
+        _, writer = await asyncio.open_connection("127.0.0.1", await tunnel.port(address))
+        await eventually(lambda: tunnel.gateway._pipes, "the stream")
+        sock = writer.get_extra_info("socket")
+        with socket.socket(fileno=socket.dup(sock.fileno())) as raw:
+            raw.send(b"a")
+            raw.send(b"!", socket.MSG_OOB)
+            raw.send(b"b")
+        await eventually(lambda: len(received) == 3, "all bytes")
+        assert received == b"a!b"
+        writer.close()
+
+
 async def test_reads_are_as_large_as_one_message_and_share_one_buffer() -> None:
     """A thousand connections do not mean a thousand read buffers."""
     async with collecting() as (address, _), joined() as tunnel:
