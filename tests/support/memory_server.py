@@ -18,7 +18,7 @@ from commander.authority.decide import Action, Allow, decide
 from commander.authority.log import apply, replay
 from commander.authority.refusals import Code
 from commander.authority.state import State
-from commander.authority.statements import Statement
+from commander.authority.statements import Access, Statement
 from commander.clock import Clock
 from commander.codec import Message, decode, encode
 from commander.crypto.signing import SigningKey
@@ -101,7 +101,26 @@ class MemoryServer:
         for settings in commit.settings:
             self._put(stored.settings, seals.read_settings_seal(settings.seal), settings)
         self._take_applications(commit)
+        self._show_to_new_members(commit)
         return calls.CommitAnswer(state.seq, stored.cursor)
+
+    def _show_to_new_members(self, commit: calls.Commit) -> None:
+        """What a new share opens counts as changed, since its members' cursors are past it."""
+        shared = {
+            body.folder
+            for statement in commit.statements
+            if isinstance(body := statement.parse_body(), Access)
+        }
+        tables: tuple[tuple[dict[str, Any], Callable[[Any], Any], str], ...] = (
+            (self.stored.folders, seals.read_folder_seal, "domain"),
+            (self.stored.records, seals.read_record_seal, "folder"),
+            (self.stored.settings, seals.read_settings_seal, "folder"),
+        )
+        for table, read, name in tables:
+            for kept in table.values():
+                version = kept[-1][1]
+                if getattr(read(version.seal), name) in shared:
+                    kept[-1] = (self.stored.cursor, version)
 
     def _put(self, table: dict[str, Any], seal: Any, version: Any) -> None:
         uid = seal.folder if isinstance(seal, seals.FolderSeal) else seal.record
