@@ -16,7 +16,7 @@ from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.engine import TunnelEnd
 from commander.tunnel.listener import ListenOn, LocalListener
 from commander.tunnel.path import Binding, Path
-from commander.tunnel.peer import Address, Peer
+from commander.tunnel.peer import Address, Peer, ProgramFinder
 from commander.tunnel.reports import StreamReport, TunnelLimits
 from commander.wire.commands import StreamMeta
 
@@ -50,6 +50,7 @@ class HostedTunnel:
         self._ended = ended
         self._listener: LocalListener | None = None
         self._address: Address = ("", 0)
+        self._programs = ProgramFinder()
         self._journal = Journal(paths.tunnel_log(self.uid), clock)
         self.end = TunnelEnd(
             Role.CLIENT, accepted.keys, events=self, clock=clock, limits=TunnelLimits(idle_s=idle_s)
@@ -82,8 +83,8 @@ class HostedTunnel:
             port=address[1],
         )
 
-    def _accept(self) -> asyncio.BaseProtocol:
-        return self.end.pipe(stream_meta(""))
+    def _accept(self, peer: Peer) -> asyncio.BaseProtocol:
+        return self.end.pipe(stream_meta(self._programs.find(peer)))
 
     async def close(self, code: CloseCode, reason: str) -> None:
         """End the tunnel and wait; idempotent."""

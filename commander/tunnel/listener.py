@@ -167,7 +167,8 @@ def _check_twin(host: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) 
 
 class LocalListener:
     """
-    Accepts local TCP connections for a tunnel and gives each the protocol that `make` returns.
+    Accepts local TCP connections for a tunnel and gives each the protocol that `make` returns
+    for its peer.
 
     Call `open` only once the tunnel's path is verified. Connections of another user of
     this machine are closed before a byte is forwarded, where the system shows owners.
@@ -177,7 +178,7 @@ class LocalListener:
     def __init__(
         self,
         where: ListenOn,
-        make: Callable[[], asyncio.BaseProtocol],
+        make: Callable[[Peer], asyncio.BaseProtocol],
         events: ListenerEvents,
     ) -> None:
         self._where = where
@@ -243,22 +244,21 @@ class LocalListener:
 
     def _admit(self, connection: socket.socket, remote: Address) -> None:
         connection.setblocking(False)
-        if self._checks_owner:
-            peer = identify(self.address, remote)
-            if peer.uid != os.getuid():
-                self._refuse(connection, peer)
-                return
-        spawn(self._hand_over(connection), name="tunnel-accept")
+        peer = identify(self.address, remote) if self._checks_owner else Peer(remote, None)
+        if self._checks_owner and peer.uid != os.getuid():
+            self._refuse(connection, peer)
+            return
+        spawn(self._hand_over(connection, peer), name="tunnel-accept")
 
     def _refuse(self, connection: socket.socket, peer: Peer) -> None:
         connection.close()
         reason = "another user" if peer.uid is not None else "unknown owner"
         self._events.connection_refused(peer, reason)
 
-    async def _hand_over(self, connection: socket.socket) -> None:
+    async def _hand_over(self, connection: socket.socket, peer: Peer) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.connect_accepted_socket(self._make, connection)
+            await loop.connect_accepted_socket(lambda: self._make(peer), connection)
         except (OSError, CommanderError) as error:
             _log.debug("a local connection ended early: %s", type(error).__name__)
             with contextlib.suppress(OSError):

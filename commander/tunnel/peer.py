@@ -8,7 +8,8 @@ import re
 import socket
 import struct
 import sys
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,8 +18,9 @@ Address = tuple[str, int]
 
 _TABLES: Final = ("tcp", "tcp6")
 _COLUMNS: Final = 10
-_MAX_PROCESSES: Final = 4096
-_MAX_DESCRIPTORS: Final = 4096
+_SEEN_PROCESSES: Final = 8
+_NEW_PROCESSES: Final = 256
+_MAX_DESCRIPTORS: Final = 256
 _MAX_NAME: Final = 64
 _SOCKET_LINK: Final = re.compile(r"socket:\[(\d+)\]\Z")
 _WORD_BYTES: Final = 4
@@ -104,14 +106,37 @@ def identify(local: Address, remote: Address, *, proc: Path = Path("/proc")) -> 
     return Peer(remote, found.uid, found.inode)
 
 
-def find_program(peer: Peer, *, proc: Path = Path("/proc")) -> tuple[int, str] | None:
+class ProgramFinder:
     """
-    Find pid and name of the program at the other end; best effort, only for logs.
+    Names the program at the other end of a connection; best effort, only for logs and audit.
 
-    Looks through all processes that this user may see, which can take a while: use a thread.
+    Fast enough for the event loop (well under a millisecond): it looks at processes that
+    connected before and at the newest ones, and gives up on the rest.
     """
-    pid = _holder(peer.inode, proc) if peer.inode else None
-    return (pid, _program(pid, proc)) if pid is not None else None
+
+    def __init__(self, *, proc: Path = Path("/proc")) -> None:
+        self._proc = proc
+        self._seen: deque[int] = deque(maxlen=_SEEN_PROCESSES)
+
+    def find(self, peer: Peer) -> str:
+        """The program's name, or "" when it is not seen."""
+        if not peer.inode:
+            return ""
+        for pid in self._likely():
+            if _holds(self._proc / str(pid) / "fd", peer.inode):
+                if pid in self._seen:
+                    self._seen.remove(pid)
+                self._seen.append(pid)
+                return _program(pid, self._proc)
+        return ""
+
+    def _likely(self) -> Iterator[int]:
+        yield from reversed(tuple(self._seen))
+        try:
+            pids = sorted(int(name) for name in os.listdir(self._proc) if name.isdecimal())
+        except OSError:
+            return
+        yield from (pid for pid in reversed(pids[-_NEW_PROCESSES:]) if pid not in self._seen)
 
 
 def _ask_kernel(local: Address, remote: Address) -> Socket | None:
@@ -152,18 +177,6 @@ def _read_tables(local: Address, remote: Address, proc: Path) -> Socket | None:
             continue
         if found is not None:
             return found
-    return None
-
-
-def _holder(inode: int, proc: Path) -> int | None:
-    try:
-        pids = [int(entry) for entry in os.listdir(proc) if entry.isdecimal()]
-    except OSError:
-        return None
-    # Newest first: who just connected was probably just started.
-    for pid in sorted(pids, reverse=True)[:_MAX_PROCESSES]:
-        if _holds(proc / str(pid) / "fd", inode):
-            return pid
     return None
 
 

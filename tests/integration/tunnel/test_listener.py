@@ -15,7 +15,7 @@ import pytest
 from commander.errors import Conflict, InvalidInput, NotAllowed
 from commander.tunnel import peer
 from commander.tunnel.listener import FIRST_AUTO_PORT, ListenOn, LocalListener, bind
-from commander.tunnel.peer import Peer, find_program, identify
+from commander.tunnel.peer import Peer, ProgramFinder, identify
 from tests.support.privilege import privileged
 from tests.support.tunnels import eventually
 from tests.support.waiting import DEADLINE_S
@@ -40,7 +40,7 @@ class Seen:
     def accept_paused(self, reason: str) -> None:
         self.paused.append(reason)
 
-    def protocol(self) -> asyncio.Protocol:
+    def protocol(self, peer: Peer) -> asyncio.Protocol:
         return Echo(self)
 
 
@@ -238,9 +238,8 @@ async def test_kernel_and_tables_agree_about_the_owner() -> None:
         assert by_table.uid == os.getuid()
         assert peer._ask_kernel(theirs, ours) == by_table
         assert identify(ours, theirs) == Peer(theirs, os.getuid(), by_table.inode)
-        found = find_program(identify(ours, theirs))
-        assert found is not None
-        assert found[0] == os.getpid()
+        found = ProgramFinder().find(identify(ours, theirs))
+        assert found == Path("/proc/self/comm").read_text().strip()
 
 
 async def test_a_connection_that_was_closed_already_is_not_forwarded() -> None:
@@ -284,10 +283,10 @@ async def test_a_failing_protocol_does_not_end_the_listener() -> None:
     failures = iter([Conflict("no stream for you")])
     seen = Seen()
 
-    def make() -> asyncio.Protocol:
+    def make(peer: Peer) -> asyncio.Protocol:
         for failure in failures:
             raise failure
-        return seen.protocol()
+        return seen.protocol(peer)
 
     listening = LocalListener(ListenOn(), make, seen)
     address = listening.open()

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commander.tunnel.peer import Peer, Socket, can_identify, find_program, find_socket, identify
+from commander.tunnel.peer import (
+    Peer,
+    ProgramFinder,
+    Socket,
+    can_identify,
+    find_socket,
+    identify,
+)
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
 LINE = (
@@ -88,9 +95,11 @@ def test_the_program_is_found_by_its_open_socket(tmp_path: Path) -> None:
     (tmp_path / "77" / "comm").write_text("ps\x1bql\n")
     (tmp_path / "78").mkdir()
 
-    assert find_program(Peer(LOCAL, 1000, 4711), proc=tmp_path) == (77, "ps?ql")
-    assert find_program(Peer(LOCAL, 1000, 1), proc=tmp_path) is None
-    assert find_program(Peer(LOCAL, None), proc=tmp_path) is None
+    finder = ProgramFinder(proc=tmp_path)
+    assert finder.find(Peer(LOCAL, 1000, 4711)) == "ps?ql"
+    assert finder.find(Peer(LOCAL, 1000, 4711)) == "ps?ql"
+    assert finder.find(Peer(LOCAL, 1000, 1)) == ""
+    assert finder.find(Peer(LOCAL, None)) == ""
     (tmp_path / "77" / "comm").unlink()
-    assert find_program(Peer(LOCAL, 1000, 4711), proc=tmp_path) == (77, "")
-    assert find_program(Peer(LOCAL, 1000, 4711), proc=tmp_path / "none") is None
+    assert finder.find(Peer(LOCAL, 1000, 4711)) == ""
+    assert ProgramFinder(proc=tmp_path / "none").find(Peer(LOCAL, 1000, 4711)) == ""
