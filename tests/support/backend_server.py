@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import uvicorn
 
 from commander import tasks
@@ -36,6 +37,7 @@ from commander.vault.sync import merge_log
 from commander.wire import calls
 from commander.wire.known_server import KnownServer
 from commander.wire.proofs import invitation_key, invitation_uid, sign_invitation
+from commander.wire.requests import Answer, SignedRequest, open_answer, seal_request
 from tests.support.vaults import candidate
 
 _Q = TypeVar("_Q", bound=Message)
@@ -211,15 +213,26 @@ def _real_now() -> float:
 @contextlib.contextmanager
 def refused(code: str) -> Iterator[None]:
     """The block ends with a refusal of exactly this code."""
-    try:
+    with pytest.raises(CommanderError) as caught:
         yield
-    except CommanderError as error:
-        assert error.code == code, f"refused with {error.code} ({error}), expected {code}"
-        return
-    raise AssertionError(f"not refused; expected {code}")
+    error = caught.value
+    assert error.code == code, f"refused with {error.code} ({error}), expected {code}"
 
 
 def changed(message: Any, **values: Any) -> Any:
     """A message with other values."""
     fields = {name: getattr(message, name) for name in message.__struct_fields__}
     return type(message)(**(fields | values))
+
+
+async def send(server: BackendServer, path: str, signed: SignedRequest) -> Answer:
+    """Send a request exactly as it is; the opened answer."""
+    path = calls.PREFIX + path
+    box = server.core.identity.box.public
+    sealed, key = seal_request(box, signed, method="POST", path=path)
+    transport = server.transport()
+    try:
+        found = await transport.post(path, sealed, timeout_s=30)
+    finally:
+        await transport.close()
+    return open_answer(key, sealed, found.body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
@@ -24,8 +25,14 @@ class BodyRefused(Exception):
 class BodyReader:
     """Reads bodies, and counts how much of them is in memory together."""
 
-    def __init__(self, most: int = BODIES_IN_MEMORY) -> None:
+    def __init__(
+        self,
+        most: int = BODIES_IN_MEMORY,
+        *,
+        deadline_s: Callable[[int], float] = body_deadline_s,
+    ) -> None:
         self._left = most
+        self._deadline_s = deadline_s
 
     async def read(self, request: Request, limit: int) -> bytes:
         """The whole body. Raises BodyRefused. Call `done` with its length when it was used."""
@@ -52,7 +59,7 @@ class BodyReader:
         chunks = request.stream().__aiter__()
         while True:
             try:
-                async with asyncio.timeout_at(began + body_deadline_s(len(body))):
+                async with asyncio.timeout_at(began + self._deadline_s(len(body))):
                     chunk = await anext(chunks)
             except StopAsyncIteration:
                 return

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from commander.wire.records import RecordData
+from tests.support.backend_devices import Application
 from tests.support.backend_server import BackendServer, Person, running
 
 
@@ -18,3 +20,15 @@ async def server(tmp_path: Path) -> AsyncIterator[BackendServer]:
 @pytest.fixture
 async def admin(server: BackendServer) -> Person:
     return await server.set_up()
+
+
+@pytest.fixture
+async def application(admin: Person) -> Application:
+    vault = admin.vault
+    folder = await vault.create_shared_folder("Databases")
+    data = RecordData.create("login", "Orders DB")
+    data.set_first("password", "pass wörd")
+    record = await vault.create_record(data, folder.uid)
+    made = await vault.applications.create("Orders")
+    await vault.applications.share_folder(made.uid, folder.uid)
+    return Application(admin, made.uid, folder.uid, record.uid)
