@@ -20,6 +20,7 @@ from tests.support.waiting import until
 
 PASSWORD = "correct horse battery staple"
 ADMINISTRATOR = "ann@example.org"
+FOLDER = "Infrastructure"  # what `setup` makes and shares with the gateway
 
 
 class CommandFailed(AssertionError):
@@ -91,6 +92,22 @@ class User:
         child = self.start("pam", "tunnel", "start", record, *words)
         found = child.wait_for_line(r"Listening on: \S*?:(\d+)\b")
         return child, int(found[1])
+
+    def configure_network(self, title: str = "Network", gateway: str = "Gateway") -> None:
+        """As administrator: allow tunnels, and bind a PAM configuration to a gateway."""
+        allowed = "ALLOW_LAUNCH_PAM_TUNNELS:true"
+        self("enterprise-role", "Administrators", "--enforcement", allowed)
+        self(
+            "pam", "config", "new", "--title", title, "--environment", "local",
+            "--gateway", gateway, "--shared-folder", FOLDER, "--tunneling", "on",
+        )  # fmt: skip
+
+    def add_target(
+        self, title: str, address: str, kind: str = "pamMachine", network: str = "Network"
+    ) -> None:
+        """A record of a target (`host:port`) that tunnels may go to."""
+        self("record-add", "-t", title, "-rt", kind, "--folder", FOLDER, f"pamHostname={address}")
+        self("pam", "tunnel", "edit", title, "--enable-tunneling", "--configuration", network)
 
     def secret_file(self, name: str, content: str) -> Path:
         """A private file of this user, for `--password-file` and the like."""
