@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from commander import tasks
 from commander.api.retry import backoff
 from commander.audit.events import Event, LogHeadChanged
+from commander.authority.refusals import Code
 from commander.authority.state import State
 from commander.clock import Clock
 from commander.codec import encode
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 FENCED = 4001
 REVOKED = 4003
+_REMOVED = {
+    NotAllowed.default_code, Code.DEVICE_REVOKED, Code.DEVICE_UNKNOWN, Code.OBJECT_REVOKED,
+}  # fmt: skip
 
 
 class ControlSocket(Protocol):
@@ -166,7 +170,7 @@ class Agent:
                 self._judge_close(closed)
                 _log.warning("%s", closed)
             except (CommanderError, TimeoutError) as error:
-                if isinstance(error, Conflict):
+                if is_final(error):
                     raise
                 _log.warning("not connected: %s", str(error) or "no answer in time")
             self._check_still_a_gateway()
@@ -175,17 +179,25 @@ class Agent:
             await asyncio.sleep(next(waits))
 
     async def _follower_ready(self) -> None:
-        await self._follower.catch_up()
-        self._check_still_a_gateway()
+        # After a fork it stays connected, so that those who ask are told why they are refused.
+        if self._follower.fork is None:
+            await self._follower.catch_up()
+            self._check_still_a_gateway()
 
     def _check_still_a_gateway(self) -> None:
         if is_removed(self._follower.state, self._gateway):
-            raise NotAllowed(
-                f"gateway {self._gateway} was removed",
-                hint="enrol it anew: remove its configuration and use a new join string",
-            )
+            raise self._removed()
+
+    def _removed(self) -> NotAllowed:
+        return NotAllowed(
+            f"gateway {self._gateway} was removed",
+            hint="enrol it anew: remove its configuration and use a new join string",
+            code=Code.OBJECT_REVOKED,
+        )
 
     def _judge_close(self, closed: SocketClosed) -> None:
+        if closed.close_code == REVOKED:
+            raise self._removed()
         if closed.close_code == FENCED:
             raise Conflict(
                 "another process connected with this gateway's configuration",
@@ -301,6 +313,13 @@ class Agent:
 def is_removed(state: State, gateway: str) -> bool:
     """Tell whether a log that is known at all no longer has this gateway."""
     return state.seq >= 0 and state.gateways.get(gateway) is None
+
+
+def is_final(error: Exception) -> bool:
+    """Tell whether a failure to connect will stay: fenced, or not a gateway any more for the server."""
+    if isinstance(error, Conflict):
+        return True
+    return isinstance(error, NotAllowed) and error.code in _REMOVED
 
 
 async def _logged(work: Awaitable[Any]) -> Any:

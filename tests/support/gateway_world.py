@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Any
 
 import msgspec
@@ -193,7 +194,8 @@ class World:
     that may launch tunnels, and the gateway's application may view it too.
     """
 
-    def __init__(self, tmp_path: Any, *, clock: ManualClock | None = None) -> None:
+    def __init__(self, tmp_path: FilePath, *, clock: ManualClock | None = None) -> None:
+        self.tmp_path = tmp_path
         self.enterprise = Enterprise()
         self.clock = clock or ManualClock(float(self.enterprise.time) + 100)
         self.alice = self.enterprise.admin
