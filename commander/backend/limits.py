@@ -169,6 +169,10 @@ class Once:
         self._until[item] = until
         return True
 
+    def forget(self) -> None:
+        """Begin anew, as after a restart."""
+        self._until.clear()
+
 
 def source_of(address: str) -> str:
     """What counts as one source: an IPv4 address, or the /64 network of an IPv6 address."""

@@ -64,6 +64,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         """Prepare to use an SQLite file whose schema is current (see `schema.upgrade`)."""
+        self.path = path
         self._engine = _make_engine(path)
         self._writing = asyncio.Lock()
         self._is_broken = False
