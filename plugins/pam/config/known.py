@@ -12,7 +12,7 @@ from commander.vault.session import Vault
 from commander.wire.pam import ConfigurationSettings, ResourceSettings
 
 RECORD_TYPE = "pamNetworkConfiguration"
-# Each resource's settings are opened to count them; completion must stay quick.
+# Completion must stay quick.
 MOST_CANDIDATES = 500
 
 
@@ -71,16 +71,16 @@ def find_configuration(context: Context, text: str) -> Configuration:
     return Configuration(record, settings)
 
 
-def resources_of(vault: Vault, configuration: str) -> list[OpenRecord]:
-    """The resources whose settings name a configuration, by title."""
-    found = []
-    for record in vault.view.records.values():
+def resources_of(vault: Vault) -> dict[str, list[OpenRecord]]:
+    """Resources by the configuration that their settings name, each list by title."""
+    found: dict[str, list[OpenRecord]] = {}
+    for record in sorted(vault.view.records.values(), key=lambda r: r.data.title.casefold()):
         if not record.data.type.startswith("pam") or record.data.type == RECORD_TYPE:
             continue
         settings = vault.settings(record.uid)
-        if isinstance(settings, ResourceSettings) and settings.configuration == configuration:
-            found.append(record)
-    return sorted(found, key=lambda record: record.data.title.casefold())
+        if isinstance(settings, ResourceSettings) and settings.configuration:
+            found.setdefault(settings.configuration, []).append(record)
+    return found
 
 
 def configuration_candidates(context: Context) -> Iterable[str]:
