@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from commander import __version__
 from commander.errors import CommanderError
@@ -47,12 +48,22 @@ def _run(options: StartOptions) -> int:
 
 def _prepare_streams() -> None:
     """Make any text printable: pipes carry UTF-8, terminals get escapes for what they lack."""
-    for stream in (sys.stdout, sys.stderr):
-        # A program started with closed descriptors has no streams at all.
-        if stream is None:
-            continue
-        encoding = stream.encoding if stream.isatty() else "utf-8"
-        stream.reconfigure(encoding=encoding, errors="backslashreplace")  # type: ignore[union-attr]
+    # A program started with closed descriptors has no streams at all.
+    if sys.stdout is not None:
+        sys.stdout = _prepared(cast(io.TextIOWrapper, sys.stdout))
+    if sys.stderr is not None:
+        sys.stderr = _prepared(cast(io.TextIOWrapper, sys.stderr))
+
+
+def _prepared(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    encoding = stream.encoding if stream.isatty() else "utf-8"
+    raw: object = stream.buffer
+    if isinstance(raw, io.RawIOBase):
+        # With PYTHONUNBUFFERED there is no buffer, and what one system call does not take is lost.
+        binary = io.BufferedWriter(raw)
+        return io.TextIOWrapper(binary, encoding, "backslashreplace", line_buffering=True)
+    stream.reconfigure(encoding=encoding, errors="backslashreplace")
+    return stream
 
 
 def _say(text: str) -> None:

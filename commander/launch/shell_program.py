@@ -134,6 +134,7 @@ async def run_shell(shell: Shell) -> int:
             if ending.signal is None:
                 raise
             code = 128 + ending.signal
+        ending.is_closing = True
         return await _close(shell, code)
 
 
@@ -186,6 +187,8 @@ class Ending:
         self._loop = asyncio.get_running_loop()
         self._main = asyncio.current_task()
         self.signal: int | None = None
+        # Set when the orderly end has begun: it is short, and a second signal must not cut it.
+        self.is_closing = False
 
     @contextmanager
     def signals(self) -> Iterator[None]:
@@ -209,6 +212,8 @@ class Ending:
             self._end(signal.SIGINT)
 
     def _end(self, number: int) -> None:
+        if self.is_closing:
+            return
         self.signal = number
         assert self._main is not None
         self._main.cancel()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pexpect  # type: ignore[import-untyped]  # it has no stubs
+import pexpect
 import pytest
 
 from tests.support.processes import Home
@@ -64,7 +64,9 @@ class Session:
 
     def prompt(self) -> None:
         """Wait until a line may be typed."""
-        self.expect("Not logged in>")
+        # A prompt begins by switching bracketed paste on; what follows is drawn many times.
+        self.child.expect_exact("\x1b[?2004h")
+        self.child.expect_exact("Not logged in>")
 
     def type(self, text: str) -> None:
         """Type a line and Enter."""
@@ -74,6 +76,15 @@ class Session:
         """Wait for a text; what came before it, without colours."""
         self.child.expect_exact(text)
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.child.before or "")
+
+    def result(self, text: str) -> None:
+        """Wait for the first line that a command prints, behind the line that was typed."""
+        self.child.expect_exact(f"\x1b[?2004l{text}\r\n")
+
+    def close_terminal(self) -> None:
+        """What closing the window does: the terminal is gone, nobody ends the program."""
+        self.child.ptyproc.fileobj.close()
+        self.child.closed = self.child.ptyproc.closed = True
 
     def end(self) -> int:
         """Wait for the program's end; its exit status."""
