@@ -32,6 +32,17 @@ def make_private_directory(path: Path) -> None:
         raise InvalidInput(f"{path} can be read by other users", hint=f"chmod 700 {path}")
 
 
+def check_directory(path: Path) -> None:
+    """Raise InvalidInput when others could put another file in the place of one in this directory."""
+    found = path.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise InvalidInput(f"{path} is not a directory", hint=f"move {path} away")
+    if found.st_uid not in (os.geteuid(), 0):
+        raise InvalidInput(f"{path} belongs to another user", hint="name a directory of your own")
+    if found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
+        raise InvalidInput(f"{path} can be written by other users", hint=f"chmod go-w {path}")
+
+
 def _make_missing(path: Path) -> None:
     # pathlib gives missing parents the mode of the umask, and a later call for one
     # of them would then refuse it.

@@ -10,6 +10,7 @@ application key, which comes sealed under the token.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,12 @@ from commander.errors import (
     Tampered,
     Unreachable,
 )
-from commander.files import make_private_directory, read_private, write_private
+from commander.files import (
+    check_directory,
+    make_private_directory,
+    read_private,
+    write_private,
+)
 from commander.ids import ApplicationUid, GatewayUid, new_uid
 from commander.ksm import base64_text
 from commander.ksm.config import MAX_CONFIG_BYTES, DeviceConfig, GatewayConfig, GatewayIdentity
@@ -43,6 +49,7 @@ from commander.wire.known_server import KnownServer, normal_address
 from commander.wire.proofs import sign_enrol_begin
 
 TRIES = 5
+CONFIG_ROOM = 16 * 1024  # a configuration takes about half of it
 
 
 @dataclass(frozen=True)
@@ -201,11 +208,27 @@ async def _enrol_once(
         return await api.call(ENROL, request), voucher
 
 
-def save_config(path: Path, config: GatewayConfig) -> None:
-    """Write the configuration, 0600 in a 0700 directory, all or nothing; an old one is never replaced."""
-    make_private_directory(path.parent)
-    if path.exists():
+def prepare_config(path: Path) -> None:
+    """
+    Find out that a configuration can be written, before a one-time token is spent on it.
+
+    Makes missing directories, 0700. Raises Conflict when there is one already, InvalidInput
+    when others could replace it, CommanderError when disk or rights refuse.
+    """
+    if path.parent.exists():
+        check_directory(path.parent)
+    else:
+        make_private_directory(path.parent)
+    if os.path.lexists(path):
         raise Conflict(f"{path} is there already", hint=f"remove {path} to enrol anew")
+    trial = path.with_name(f".{path.name}.trial")
+    write_private(trial, bytes(CONFIG_ROOM))
+    trial.unlink()
+
+
+def save_config(path: Path, config: GatewayConfig) -> None:
+    """Write the configuration, 0600, all or nothing; an old one is never replaced."""
+    prepare_config(path)
     write_private(path, config.to_json().encode())
 
 

@@ -17,9 +17,14 @@ from commander import __version__
 from commander.clock import SystemClock
 from commander.config.paths import HOME_VARIABLE, find_paths
 from commander.crypto.selftest import run_self_test
-from commander.errors import CommanderError, Interrupted, InvalidInput, UsageError
-from commander.files import check_private_file, make_private_directory, read_private
-from commander.gateway.enrolment import enrol, load_config, save_config
+from commander.errors import CommanderError, Interrupted, UsageError
+from commander.files import (
+    check_directory,
+    check_private_file,
+    make_private_directory,
+    read_private,
+)
+from commander.gateway.enrolment import enrol, load_config, prepare_config, save_config
 from commander.gateway.targets import Allowance, parse_allowance
 from commander.ksm.config import GatewayConfig
 from commander.launch.gateway_program import describe_status, run_gateway
@@ -119,6 +124,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommanderError as error:
         _say_error(error)
         return error.exit_code
+    except OSError as error:
+        place = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        refusal = CommanderError(f"{place}{error.strerror}", hint="check space and rights")
+        _say_error(refusal)
+        return refusal.exit_code
     except KeyboardInterrupt:
         return Interrupted.exit_code
 
@@ -131,6 +141,8 @@ def _say_error(error: CommanderError) -> None:
 
 def _start(options: argparse.Namespace) -> int:
     protect_memory()
+    # Rotated logs are opened by the library with whatever mode the umask leaves.
+    os.umask(0o077)
     run_self_test()
     if drop_key_log(os.environ):
         sys.stderr.write("warning: SSLKEYLOGFILE is ignored\n")
@@ -168,26 +180,14 @@ def _find_config(options: argparse.Namespace, places: Places) -> tuple[GatewayCo
         config = GatewayConfig.parse(text)
         state = places.config.with_name(f"gateway-{config.identity.gateway}.state")
         return config, Places(places.config, state, places.logs)
-    check_directory(places.config)
     try:
+        check_directory(places.config.parent)
         config = load_config(places.config)
     except FileNotFoundError:
         return _enrol(options, places), places
     if options.join or options.join_file:
         sys.stderr.write(f"note: {places.config} is there, so the join string is not used\n")
     return config, places
-
-
-def check_directory(config: Path) -> None:
-    """Raise InvalidInput when others could swap the configuration file."""
-    try:
-        found = config.parent.stat()
-    except FileNotFoundError:
-        return
-    if found.st_mode & 0o022 and not found.st_mode & 0o1000:
-        raise InvalidInput(
-            f"{config.parent} can be written by other users", hint=f"chmod go-w {config.parent}"
-        )
 
 
 def _enrol(options: argparse.Namespace, places: Places) -> GatewayConfig:
@@ -197,6 +197,7 @@ def _enrol(options: argparse.Namespace, places: Places) -> GatewayConfig:
             f"this gateway is not enrolled: {places.config} is not there",
             hint="gateway start --join-file FILE, with the join string that `pam gateway new` printed",
         )
+    prepare_config(places.config)
     config = asyncio.run(enrol(join, environment=os.environ, clock=SystemClock()))
     save_config(places.config, config)
     _say(f"gateway {config.identity.gateway} enrolled")
@@ -232,7 +233,9 @@ def _set_up_logs(directory: Path, *, debug: bool, to_stdout: bool) -> None:
         check_private_file(path)
         handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG if debug else logging.INFO)
     # These print whole requests and frames.
     for name in ("httpx", "httpcore", "websockets", "aioice", "aiortc", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -9,13 +9,14 @@ from commander.authority.refusals import Code
 from commander.authority.statements import Voucher, root_fingerprint
 from commander.crypto.aead import new_key
 from commander.crypto.box import BoxPrivateKey
-from commander.errors import Conflict, InvalidInput, Refused, Tampered
+from commander.errors import CommanderError, Conflict, InvalidInput, Refused, Tampered
 from commander.gateway.enrolment import (
     NewKeys,
     find_voucher,
     gateway_statement,
     load_config,
     make_config,
+    prepare_config,
     save_config,
 )
 from commander.ids import VoucherUid, new_uid
@@ -126,6 +127,51 @@ def test_the_configuration_survives_its_file(enrolling: Enrolling, tmp_path: Pat
     with pytest.raises(InvalidInput) as caught:
         load_config(path)
     assert caught.value.hint == f"chmod 600 {path}"
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700, 0o1777])
+def test_a_directory_that_others_only_read_takes_a_configuration(
+    enrolling: Enrolling, tmp_path: Path, mode: int
+) -> None:
+    """The file itself is private; who may list its directory, or add to a sticky one, can't swap it."""
+    config = enrolling.config(EnrolAnswer(enrolling.token.seal_app_key(new_key()), b"", 9))
+    directory = tmp_path / "etc"
+    directory.mkdir()
+    directory.chmod(mode)
+    path = directory / "gw.json"
+
+    prepare_config(path)
+    assert [*directory.iterdir()] == []
+    save_config(path, config)
+
+    assert load_config(path).identity.gateway == enrolling.keys.gateway
+    assert [*directory.iterdir()] == [path]
+
+
+@pytest.mark.parametrize(("mode", "hint"), [(0o775, "chmod go-w"), (0o757, "chmod go-w")])
+def test_what_cannot_take_a_configuration_is_found_before_enrolling(
+    tmp_path: Path, mode: int, hint: str
+) -> None:
+    """A directory that others may write, a file as directory, and what is there already are refused."""
+    directory = tmp_path / "etc"
+    directory.mkdir()
+    directory.chmod(mode)
+    plain, link = tmp_path / "plain", tmp_path / "link"
+    plain.touch()
+    link.symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises(InvalidInput) as shared:
+        prepare_config(directory / "gw.json")
+    with pytest.raises(InvalidInput):
+        prepare_config(plain / "gw.json")
+    with pytest.raises(Conflict):
+        prepare_config(plain)
+    with pytest.raises(Conflict):
+        prepare_config(link)
+    with pytest.raises(CommanderError):
+        prepare_config(Path("/proc/gw.json"))
+
+    assert shared.value.hint == f"{hint} {directory}"
 
 
 def test_a_false_application_key_is_tampering(enrolling: Enrolling) -> None:
