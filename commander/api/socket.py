@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from commander.api.client import Api
@@ -39,6 +38,24 @@ STEADY_S = 30.0
 Incoming = Deliver | Undeliverable
 OnHead = Callable[[Head], None]
 OnUnknown = Callable[[Deliver], None]
+
+
+class Carrier(Protocol):
+    """One connection to the router; ends its iteration, or raises ConnectionClosed, when it is over."""
+
+    async def send(self, message: bytes) -> None:
+        """Send one message. Raises ConnectionClosed."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]: ...
+
+    async def close(self) -> None:
+        """Close it; idempotent."""
+        ...
+
+
+Connect = Callable[[Api, Mapping[str, str]], Awaitable[Carrier]]
+"""Opens the connection. Raises CommanderError."""
 
 
 def _ignore(event: object) -> None:
@@ -89,6 +106,7 @@ class RouterSocket:
         on_head: OnHead = _ignore,
         on_unknown: OnUnknown = _ignore,
         rng: random.Random | None = None,
+        connect: Connect = open_router,
     ) -> None:
         self._api = api
         self._environment = environment
@@ -97,8 +115,9 @@ class RouterSocket:
         self._on_head = on_head
         self._on_unknown = on_unknown
         self._rng = rng or secrets.SystemRandom()
+        self._connect = connect
         self._conversations: dict[str, Conversation] = {}
-        self._connection: ClientConnection | None = None
+        self._connection: Carrier | None = None
         self._connected = asyncio.Event()
         self._failure: CommanderError | None = None
         self._task: asyncio.Task[None] | None = None
@@ -171,7 +190,7 @@ class RouterSocket:
             await asyncio.sleep(next(waits))
 
     async def _connect_and_receive(self) -> None:
-        connection = self._connection = await open_router(self._api, self._environment)
+        connection = self._connection = await self._connect(self._api, self._environment)
         reason = "the connection to the router broke"
         try:
             await connection.send(encode(self._hello))
