@@ -32,7 +32,7 @@ def make_private_directory(path: Path) -> None:
         raise InvalidInput(f"{path} can be read by other users", hint=f"chmod 700 {path}")
 
 
-def check_directory(path: Path) -> None:
+def check_own_directory(path: Path) -> None:
     """Raise InvalidInput when others could put another file in the place of one in this directory."""
     found = path.stat()
     if not stat.S_ISDIR(found.st_mode):

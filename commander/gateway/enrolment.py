@@ -32,7 +32,7 @@ from commander.errors import (
     Unreachable,
 )
 from commander.files import (
-    check_directory,
+    check_own_directory,
     make_private_directory,
     read_private,
     write_private,
@@ -216,7 +216,7 @@ def prepare_config(path: Path) -> None:
     when others could replace it, CommanderError when disk or rights refuse.
     """
     if path.parent.exists():
-        check_directory(path.parent)
+        check_own_directory(path.parent)
     else:
         make_private_directory(path.parent)
     if os.path.lexists(path):

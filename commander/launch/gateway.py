@@ -19,7 +19,7 @@ from commander.config.paths import HOME_VARIABLE, find_paths
 from commander.crypto.selftest import run_self_test
 from commander.errors import CommanderError, Interrupted, UsageError
 from commander.files import (
-    check_directory,
+    check_own_directory,
     check_private_file,
     make_private_directory,
     read_private,
@@ -181,13 +181,19 @@ def _find_config(options: argparse.Namespace, places: Places) -> tuple[GatewayCo
         state = places.config.with_name(f"gateway-{config.identity.gateway}.state")
         return config, Places(places.config, state, places.logs)
     try:
-        check_directory(places.config.parent)
+        check_directory(places.config)
         config = load_config(places.config)
     except FileNotFoundError:
         return _enrol(options, places), places
     if options.join or options.join_file:
         sys.stderr.write(f"note: {places.config} is there, so the join string is not used\n")
     return config, places
+
+
+def check_directory(config: Path) -> None:
+    """Raise InvalidInput when others could swap the configuration file."""
+    if config.parent.exists():
+        check_own_directory(config.parent)
 
 
 def _enrol(options: argparse.Namespace, places: Places) -> GatewayConfig:
