@@ -21,19 +21,22 @@ from commander.shell.output.failures import code_of, error_json, error_text
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit code."""
     sys.excepthook = show_fault
-    _prepare_streams()
+    prepare_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         refuse_optimised()
         options = read_start_options(words)
         if options.version or options.help:
             sys.stdout.write(f"commander {__version__}\n" if options.version else USAGE)
-            return _finish(0)
-        return _finish(_run(options))
+            return finish(0)
+        return finish(_run(options))
+    except KeyboardInterrupt:
+        # Ctrl-C while modules are still loaded, before the shell listens to signals itself.
+        return finish(130)
     except CommanderError as error:
         as_json = "--format=json" in words or ("--format", "json") in pairwise(words)
         _say(error_json(error) if as_json else error_text(error))
-        return _finish(code_of(error))
+        return finish(code_of(error))
 
 
 def _run(options: StartOptions) -> int:
@@ -46,7 +49,7 @@ def _run(options: StartOptions) -> int:
     return code
 
 
-def _prepare_streams() -> None:
+def prepare_streams() -> None:
     """Make any text printable: pipes carry UTF-8, terminals get escapes for what they lack."""
     # A program started with closed descriptors has no streams at all.
     if sys.stdout is not None:
@@ -74,7 +77,7 @@ def _say(text: str) -> None:
         return
 
 
-def _finish(code: int) -> int:
+def finish(code: int) -> int:
     """Flush what is left; a reader that is gone is no fault worth a trace."""
     try:
         sys.stdout.flush()

@@ -12,7 +12,7 @@ from commander.config.paths import find_paths
 from commander.launch import shell_program
 from commander.launch.arguments import read_start_options
 from commander.launch.hardening import protect_memory
-from commander.launch.shell import _finish, _prepare_streams
+from commander.launch.shell import finish, prepare_streams
 from commander.plugin.command import Arguments, Command, Group, flag, option, positional
 from commander.plugin.context import Context
 from commander.plugin.hookspecs import hookimpl
@@ -102,8 +102,8 @@ async def _run() -> int:
 
 def main() -> int:
     """Run the program as `commander` would."""
-    _prepare_streams()
+    prepare_streams()
     protect_memory()
     with contextlib.suppress(KeyboardInterrupt):
-        return _finish(asyncio.run(_run()))
+        return finish(asyncio.run(_run()))
     return 130
