@@ -1,0 +1,100 @@
+"""
+The two ends that scripts/bench gives to tunnel_bench.py: a product with a gateway, and a client's tunnel.
+
+    bench_tunnels.py serve DIR TARGET_PORT     server and gateway, with a record of the target; until SIGTERM
+    bench_tunnels.py connect DIR PORT PATH     `commander pam tunnel start` on a fixed port
+    bench_tunnels.py sshd DIR                  an sshd of its own; until SIGTERM
+    bench_tunnels.py ssh DIR PORT TARGET_PORT [CIPHER]     `ssh -N -L`
+
+`DIR/ready` is written once the serving end can be used; the client's end waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.support.processes import Home  # noqa: E402 (needs the path)
+from tests.support.product import ADMINISTRATOR, FOLDER, Product  # noqa: E402 (needs the path)
+from tests.support.servers.sshd import Sshd  # noqa: E402 (needs the path)
+
+READY_S = 60.0
+RECORD = "Target of the measurement"
+
+
+def main(words: list[str]) -> int:
+    """Play one end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    role, directory = words[0], Path(words[1])
+    try:
+        if role == "serve":
+            return serve(directory, int(words[2]))
+        if role == "sshd":
+            return serve_ssh(directory)
+        wait_for(directory / "ready")
+        if role == "ssh":
+            return ssh(directory, words[2], words[3], *words[4:])
+        return connect(directory, words[2], words[3])
+    except KeyboardInterrupt:
+        return 0
+
+
+def serve(directory: Path, target_port: int) -> int:
+    """Run server and gateway."""
+    with Product(directory) as product:
+        product.start_server()
+        user = product.set_up()
+        product.start_gateway()
+        user(
+            "pam", "config", "new", "--title", "Network", "--environment", "local",
+            "--gateway", "Gateway", "--shared-folder", FOLDER, "--tunneling", "on",
+        )  # fmt: skip
+        user.add_target(RECORD, f"127.0.0.1:{target_port}")
+        (directory / "ready").touch()
+        signal.pause()
+    return 0
+
+
+def connect(directory: Path, port: str, path: str) -> int:
+    """Become the client's program, so that its memory and time are what is measured."""
+    commander = ROOT / ".venv" / "bin" / "commander"
+    words = [str(commander), "pam", "tunnel", "start", RECORD, "--new", "--port", port]
+    environment = Home(directory / ADMINISTRATOR).environment()
+    os.execve(commander, [*words, "--path", path, "--foreground"], environment)
+
+
+def serve_ssh(directory: Path) -> int:
+    """Run an sshd, and leave how to reach it."""
+    directory.mkdir(mode=0o700, parents=True)
+    with Sshd() as server:
+        destination = ["-p", str(server.port), f"{server.user}@{server.host}"]
+        (directory / "options").write_text("\n".join([*server.client_options(), *destination]))
+        (directory / "ready").touch()
+        signal.pause()
+    return 0
+
+
+def ssh(directory: Path, port: str, target_port: str, cipher: str = "") -> int:
+    """Become ssh with a forwarded port."""
+    words = ["ssh", "-N", *(["-c", cipher] if cipher else [])]
+    words += ["-o", "ExitOnForwardFailure=yes", "-L", f"127.0.0.1:{port}:127.0.0.1:{target_port}"]
+    os.execvp("ssh", [*words, *(directory / "options").read_text().split("\n")])
+
+
+def wait_for(path: Path) -> None:
+    """Wait until the other end is ready."""
+    end = time.monotonic() + READY_S
+    while not path.exists():
+        if time.monotonic() > end:
+            raise SystemExit(f"{path} never came")
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
