@@ -75,7 +75,7 @@ class LogFollower:
             self._check_beginning()
         if self.state.seq > before:
             self._pins.pin_log(self.state.seq, self.state.head)
-            await asyncio.to_thread(self._pins.save)
+            await self._pins.save()
             self.on_moved()
 
     def _take(self, answer: LogAnswer) -> None:

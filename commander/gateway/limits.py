@@ -20,6 +20,8 @@ MAX_COMMANDS_WAITING: Final = 512
 MAX_USERS_REMEMBERED: Final = 10_000
 
 RESOLVE_S: Final = 5.0
+RESOLVERS: Final = 16
+"""Threads that wait for the resolver."""
 CONNECT_S: Final = 10.0
 MAX_ADDRESSES: Final = 16
 

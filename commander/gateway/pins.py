@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from commander.codec import Message, decode, encode
-from commander.errors import InvalidInput, Tampered
+from commander.errors import CommanderError, InvalidInput, Tampered
 from commander.files import read_private, write_private
 from commander.wire.seals import Signed
 
@@ -42,6 +43,7 @@ class Pins:
         self._path = path
         self._content = self._read()
         self._is_changed = False
+        self._lock = asyncio.Lock()
 
     @property
     def log(self) -> tuple[int, bytes]:
@@ -68,11 +70,17 @@ class Pins:
         records[uid] = pin
         self._is_changed = True
 
-    def save(self) -> None:
-        """Write what changed. Raises CommanderError when the disk refuses."""
-        if self._is_changed:
-            write_private(self._path, encode(self._content))
+    async def save(self) -> None:
+        """Write what changed, one writer after the other. Raises CommanderError when the disk refuses."""
+        async with self._lock:
+            if not self._is_changed:
+                return
             self._is_changed = False
+            try:
+                await asyncio.to_thread(write_private, self._path, encode(self._content))
+            except CommanderError:
+                self._is_changed = True
+                raise
 
     def _read(self) -> PinFile:
         try:

@@ -7,7 +7,6 @@ Reading records by the Secrets Manager wire format, and believing none of it bef
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -195,7 +194,7 @@ class RecordReader:
         if any(_needs(part) > self._state().seq for part in sealed.values()):
             await self._catch_up()
         found = {uid: self._judge(sealed.get(uid) or _unknown(uid)) for uid in asked}
-        await asyncio.to_thread(self._pins.save)
+        await self._pins.save()
         return found | {uid: _unknown(uid) for uid in uids if uid not in found}
 
     def _judge(self, sealed: Sealed | Refused) -> Found:
@@ -207,7 +206,10 @@ class RecordReader:
             _log.warning("record %s is not used: %s (%s)", sealed.uid, error.message, error.code)
             return error
         settings = sealed.settings.seal if sealed.settings else None
-        self._pins.pin_record(sealed.uid, RecordPin(sealed.version.seal, settings))
+        try:
+            self._pins.pin_record(sealed.uid, RecordPin(sealed.version.seal, settings))
+        except InvalidInput as error:
+            return Refused(error.message, code=Code.LIMIT_REACHED)
         return record
 
     def _remember_links(self, uid: str, links: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from commander import tasks
@@ -222,14 +222,19 @@ class Sessions:
     async def judge_all(self, state: State) -> int:
         """Kill every tunnel that the log speaks against now; returns how many."""
         now = self._clock.now()
+        # Many tunnels rest on the same rights, and each question walks the memberships.
+        verdicts: dict[Rights, Refuse | None] = {}
         killed = []
         for session in self.all():
-            refusal = judge_rights(state, session.rights, now=now)
+            same = replace(session.rights, record="", configuration="")
+            if same not in verdicts:
+                verdicts[same] = judge_rights(state, same, now=now)
+            refusal = verdicts[same]
             if refusal is None:
                 self._arm(session, state)
             else:
                 killed.append(self.kill(session, refusal, log_seq=state.seq))
-        await asyncio.gather(*killed)
+        await _all(killed)
         return len(killed)
 
     async def kill(

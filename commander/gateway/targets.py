@@ -15,11 +15,13 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from commander.authority.refusals import Code
 from commander.errors import Refused, UsageError
-from commander.gateway.limits import CONNECT_S, MAX_ADDRESSES, RESOLVE_S
+from commander.gateway.limits import CONNECT_S, MAX_ADDRESSES, RESOLVE_S, RESOLVERS
 from commander.tunnel.codes import ResetCode, StreamRefused
 from commander.tunnel.target import MakeProtocol, connect_address, refusal_of
 
@@ -196,10 +198,15 @@ def _is_zero_network(address: Address) -> bool:
     return address.version == 4 and int(address) >> 24 == 0
 
 
+# Threads of their own: names that hang must not take those by which the audit log is written.
+_resolvers = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve")
+
+
 async def resolve_name(host: str, port: int) -> list[str]:
     """Ask the machine's resolver. Raises OSError, TimeoutError."""
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     async with asyncio.timeout(RESOLVE_S):
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(_resolvers, ask)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))[:MAX_ADDRESSES]
 
 

@@ -30,10 +30,17 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol with the bounds it lacks."""
 
     _heard_at = 0.0
+    _early_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the network, and note that the peer is alive."""
         self._heard_at = self.loop.time()
+        if self.handshake_initiated and not self.handshake_complete:
+            # Nobody reads them yet, so nothing slows the peer down.
+            self._early_bytes += len(data)
+            if self._early_bytes > MAX_MESSAGE_BYTES:
+                self.transport.abort()
+                return
         super().data_received(data)
 
     def handle_connect(self, event: Request) -> None:

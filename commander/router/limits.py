@@ -21,8 +21,8 @@ GATEWAY_SENDS_PER_S: Final = 500.0
 GATEWAY_SENDS_BURST: Final = 2000.0
 """The same for a gateway, which answers many devices."""
 
-MAX_DEVICE_CONVERSATIONS: Final = 256
-MAX_GATEWAY_CONVERSATIONS: Final = 4096
+MAX_DEVICE_CONVERSATIONS: Final = 2048
+MAX_GATEWAY_CONVERSATIONS: Final = 16_384
 CONVERSATION_IDLE_S: Final = 15 * 60.0
 """An introduction without message or relay is forgotten; longer than the resume window."""
 

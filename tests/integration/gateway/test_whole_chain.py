@@ -287,13 +287,20 @@ async def test_kill_9_leaves_an_unknown_outcome(chain: Chain) -> None:
         assert await talk(await chain.open_tunnel(uid), b"y") == b"y"
 
 
-async def test_webrtc_or_a_coded_answer(chain: Chain) -> None:
-    """On one machine without any network a WebRTC path is refused with a reason, and the relay works."""
-    await chain.start_gateway()
+async def test_a_removed_gateway_ends(chain: Chain) -> None:
+    """Revoking it closes its tunnels at once, and its process ends with code 4."""
+    gateway = await chain.start_gateway()
     async with echo_server() as target:
-        uid = await chain.protect(target)
-        with contextlib.suppress(CommanderError):
-            port = await chain.open_tunnel(uid, path="webrtc")
-            assert await talk(port, b"w") == b"w"
+        port = await chain.open_tunnel(await chain.protect(target))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"x")
+        await reader.readexactly(1)
+        row = (await chain.vault.applications.clients(chain.application))[0].row
 
-        assert await talk(await chain.open_tunnel(uid, path="relay"), b"r") == b"r"
+        await chain.vault.applications.remove_client(row.client_id)
+
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 20)
+        await hang_up(writer)
+    assert await asyncio.to_thread(gateway.wait) == 4
+    assert "was removed" in gateway.output

@@ -122,14 +122,14 @@ async def test_a_server_that_is_away_changes_nothing(world: World) -> None:
     assert follower.state.seq == world.enterprise.state.seq
 
 
-def test_pins_survive_and_refuse_damage(tmp_path: Path) -> None:
+async def test_pins_survive_and_refuse_damage(tmp_path: Path) -> None:
     """What was saved is there; a damaged file is an alarm, not an empty one."""
     path = tmp_path / "pins.bin"
     pins = Pins(path)
     pin = RecordPin(Signed(b"a", b"b"), None)
     pins.pin_log(7, b"h" * 32)
     pins.pin_record("r", pin)
-    pins.save()
+    await pins.save()
 
     again = Pins(path)
     assert (again.log, again.record("r")) == ((7, b"h" * 32), pin)
