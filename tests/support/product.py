@@ -94,9 +94,7 @@ class User:
         return child, int(found[1])
 
     def configure_network(self, title: str = "Network", gateway: str = "Gateway") -> None:
-        """As administrator: allow tunnels, and bind a PAM configuration to a gateway."""
-        allowed = "ALLOW_LAUNCH_PAM_TUNNELS:true"
-        self("enterprise-role", "Administrators", "--enforcement", allowed)
+        """As administrator: bind a PAM configuration to a gateway, with tunnels switched on."""
         self(
             "pam", "config", "new", "--title", title, "--environment", "local",
             "--gateway", gateway, "--shared-folder", FOLDER, "--tunneling", "on",
