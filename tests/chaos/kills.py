@@ -1,0 +1,141 @@
+"""
+kill -9 of one part at a seeded moment, while the others work; what they must then do.
+
+Each function returns how long each thing took, and raises AssertionError for what did not happen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from tests.chaos.world import Work, World, check_echo, leftovers, measured
+from tests.support.processes import Child
+from tests.support.waiting import until
+
+NOTICE_S = 10.0  # the others say so
+RESET_S = 7.0  # a local socket whose tunnel is gone ends
+BACK_S = 15.0  # connected again, counted from the restarted part being ready
+LATEST_S = 2.5  # the longest that work goes on before the kill
+# Two cores are shared with the tests themselves: a machine that is busy is not a fault.
+SLACK_S = 5.0
+
+Seconds = dict[str, float]
+
+
+def kill_server(world: World, rng: random.Random) -> Seconds:
+    """Clients and gateway notice, and come back; nothing that was acknowledged is lost."""
+    seconds: Seconds = {}
+    with Work(world) as work:
+        _wait(work, rng)
+        online = lines(world.gateway, " online")
+        world.server.kill()
+        _check_lost_tunnel(work, seconds)
+        with measured(seconds, "gateway offline"):
+            _wait_for_line(world.gateway, " offline", online)
+        work.stop()
+        _check_no_write_failed_silently(work)
+        world.product.start_server()
+        with measured(seconds, "gateway back"):
+            _wait_for_line(world.gateway, " online", online, within_s=BACK_S)
+    _check_all_is_well(world, work, seconds)
+    return seconds
+
+
+def kill_gateway(world: World, rng: random.Random) -> Seconds:
+    """The client says that its tunnel is lost, the server that the gateway is offline."""
+    seconds: Seconds = {}
+    with Work(world) as work:
+        _wait(work, rng)
+        world.gateway.kill()
+        _check_lost_tunnel(work, seconds)
+        with measured(seconds, "said offline"):
+            until(lambda: not world.gateway_is_online(), "offline", deadline_s=NOTICE_S + SLACK_S)
+        work.stop()
+        assert not work.failures, f"records need no gateway: {work.failures[0].stderr}"
+        with measured(seconds, "gateway back"):
+            world.product.start_gateway()
+    _check_all_is_well(world, work, seconds)
+    return seconds
+
+
+def kill_client(world: World, rng: random.Random) -> Seconds:
+    """The gateway lets the tunnel go, and the user's next commands see nothing of it."""
+    seconds: Seconds = {}
+    with Work(world) as work:
+        _wait(work, rng)
+        work.tunnel.kill()
+        with measured(seconds, "sockets"):
+            work.streams_ended(within_s=RESET_S)
+        with measured(seconds, "gateway frees"):
+            until(
+                lambda: not world.target.connections,
+                "the target's connections ended",
+                deadline_s=NOTICE_S + SLACK_S,
+            )
+        work.stop()
+        assert not work.failures, f"records need no tunnel: {work.failures[0].stderr}"
+        assert world.user.json("pam", "tunnel", "list") == []
+        assert leftovers(world.user) == []
+    _check_all_is_well(world, work, seconds)
+    return seconds
+
+
+KILLS: dict[str, Callable[[World, random.Random], Seconds]] = {
+    "server": kill_server,
+    "gateway": kill_gateway,
+    "client": kill_client,
+}
+
+
+def lines(child: Child, text: str) -> int:
+    """How many lines with a text a program has printed."""
+    return sum(text in line for line in child.output.splitlines())
+
+
+def _wait(work: Work, rng: random.Random) -> None:
+    work.go_on(rng.uniform(0, LATEST_S))
+
+
+def _wait_for_line(child: Child, text: str, seen: int, *, within_s: float = NOTICE_S) -> None:
+    # "online" and "offline" alternate, so the number of either is the same once it is told.
+    wanted = seen if text == " offline" else seen + 1
+    until(
+        lambda: lines(child, text) >= wanted,
+        f"{child.name} says{text}",
+        deadline_s=within_s + SLACK_S,
+    )
+
+
+def _check_lost_tunnel(work: Work, seconds: Seconds) -> None:
+    """Local sockets end, and the process says why and exits with 6."""
+    with measured(seconds, "sockets"):
+        work.streams_ended(within_s=RESET_S + SLACK_S)
+    with measured(seconds, "client says"):
+        status = work.tunnel.wait(deadline_s=NOTICE_S + SLACK_S)
+    assert status == 6, f"exit {status}: {work.tunnel.output}"
+    assert "was lost" in work.tunnel.output, work.tunnel.output
+
+
+def _check_no_write_failed_silently(work: Work) -> None:
+    for failure in work.failures:
+        assert failure.returncode == 6, f"exit {failure.returncode}: {failure.stderr}"
+        assert failure.stderr, "a failed command says why"
+
+
+def _check_all_is_well(world: World, work: Work, seconds: Seconds) -> None:
+    with measured(seconds, "new tunnel"):
+        check_echo(world)
+    assert work.wrong_bytes() == []
+    assert world.missing_records() == set()
+    _check_audit(world)
+
+
+def _check_audit(world: World) -> None:
+    def settled() -> bool:
+        return not world.audit().tunnels_without_outcome()
+
+    # Outcomes are uploaded after the fact, with a back-off while the server was away.
+    until(settled, "every tunnel has an outcome", deadline_s=NOTICE_S + SLACK_S)
+    verdict = world.audit().verdict
+    assert verdict.is_sound, [str(problem) for problem in verdict.problems]
