@@ -8,6 +8,7 @@ join string. P-256, since that is what every TLS library speaks.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -34,6 +36,11 @@ CA_LIFE = timedelta(days=3650)
 CERTIFICATE_LIFE = timedelta(days=397)
 RENEW_BEFORE = timedelta(days=30)
 _BACKDATED = timedelta(hours=1)  # for clients whose clock is a little behind
+_ADDRESS = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
+    r"|(?P<bare>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*))(?::(?P<port>[0-9]{1,5}))?\Z",
+    re.ASCII,
+)
 _ALWAYS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -109,25 +116,24 @@ def load_chain(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
 
 def read_address(text: str, *, default_port: int = 0, least_port: int = 1) -> tuple[str, int]:
     """Read `host`, `host:port` or `[v6]:port`. Raises InvalidInput."""
-    host, port = text, ""
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":")
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    digits = port.isascii() and port.isdigit()
-    is_port = port == "" or (digits and least_port <= int(port[:6]) < 65536)
-    if not is_port or not _is_host(host):
+    match = _ADDRESS.match(text) if len(text) <= 300 else None
+    host = (match["v6"] or match["bare"] or match["host"]) if match else ""
+    digits = match["port"] if match else None
+    port = int(digits) if digits else default_port
+    is_v6 = bool(match and not match["host"])
+    is_port = digits is None or least_port <= port < 65536
+    if not is_port or not _is_host(host, is_v6=is_v6):
         raise InvalidInput(f"{text[:80]!r} is not a host name with an optional port")
-    return host, int(port or default_port)
+    return host, port
 
 
-def _is_host(host: str) -> bool:
+def _is_host(host: str, *, is_v6: bool) -> bool:
+    if not is_v6:
+        return 0 < len(host) <= 253
     try:
-        _general_name(host)
+        return ip_address(host).version == 6
     except ValueError:
         return False
-    return 0 < len(host) <= 253 and all(c.isalnum() or c in ".-:" for c in host)
 
 
 def _time(now: float) -> datetime:
@@ -229,7 +235,7 @@ def _is_good(
     try:
         certificate.verify_directly_issued_by(authority.certificate)
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, TypeError, x509.ExtensionNotFound):
+    except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
         return False
     has_names = set(found) >= {_general_name(name) for name in names}
     is_valid = certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc

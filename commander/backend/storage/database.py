@@ -125,6 +125,8 @@ class Database:
             # After a failed fsync nobody knows what is on the disk; a second try would only
             # seem to succeed. A full disk is no such failure: SQLite rolled back.
             self._is_broken = "I/O error" in str(error.orig)
+            # It may still be within the failed transaction, which nobody must go on with.
+            await transaction.connection.invalidate()
             raise
         transaction.committed()
 

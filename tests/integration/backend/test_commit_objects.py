@@ -60,12 +60,12 @@ async def shared(server: BackendServer, admin: Person) -> Shared:
 
 def resealed(person: Person, version: Any, **values: Any) -> Any:
     """A version with another seal, signed by the person's device."""
-    read: Any = {
+    readers: dict[Any, Any] = {
         RecordVersion: read_record_seal,
         SettingsVersion: read_settings_seal,
         FolderVersion: read_folder_seal,
-    }[type(version)]
-    seal = changed(read(version.seal), **values)
+    }
+    seal = changed(readers[type(version)](version.seal), **values)
     return changed(version, seal=sign_seal(seal, person.device.signing_key()))
 
 

@@ -14,6 +14,7 @@ from commander.ids import new_uid
 from commander.wire import calls
 from commander.wire.requests import (
     SignedRequest,
+    open_answer,
     seal_request,
     sign_request,
     unsigned_request,
@@ -186,6 +187,27 @@ async def test_internal_error_shows_a_number_only(
     assert answer.code == "failed"
     assert "SELECT" not in answer.message
     assert answer.message.split()[-1] in caplog.text
+
+
+async def test_store_that_cannot_be_written_answers_503_and_when_to_come_back(
+    server: BackendServer, admin: Person
+) -> None:
+    """The answer is sealed all the same, and reading goes on."""
+    path = calls.PREFIX + "commit"
+    signed = sign_request(
+        admin.device.signing_key(), method="POST", path=path, principal=admin.device.device,
+        session=admin.session, time=int(server.clock.now()), body=encode(calls.Commit()),
+    )  # fmt: skip
+    sealed, key = seal_request(server.core.identity.box.public, signed, method="POST", path=path)
+    server.core.database._is_broken = True
+    transport = server.transport()
+
+    found = await transport._client.post(path, content=sealed)
+    await transport.close()
+
+    assert (found.status_code, found.headers["retry-after"]) == (503, "5")
+    assert open_answer(key, sealed, found.content).code == Code.STORE_UNAVAILABLE
+    assert (await admin.call(calls.SYNC, calls.SyncRequest(0))).cursor
 
 
 async def test_unknown_path_query_and_method_are_refused_outside(server: BackendServer) -> None:
