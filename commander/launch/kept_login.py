@@ -11,7 +11,7 @@ from commander.plugin.context import Context
 from commander.shell.context import Session
 from commander.vault.session import Vault
 from commander.vault.store import Store
-from commander.vault.unlock import resume_login
+from commander.vault.unlock import check_login, resume_login
 
 
 async def resume_session(context: Context) -> Session:
@@ -35,3 +35,8 @@ async def resume_session(context: Context) -> Session:
     for problem in vault.problems:
         context.console.notice(f"the server gave something that does not verify: {problem}")
     return Session(vault, api)
+
+
+def check_session(context: Context) -> None:
+    """Note that the session is used. Raises NotLoggedIn when it was locked meanwhile."""
+    check_login(context.paths, context.clock)

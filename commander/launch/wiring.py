@@ -29,6 +29,11 @@ class KeptLogins:
         session: Session = await module.resume_session(context)
         return session
 
+    async def check(self, context: Context) -> None:
+        """Note that the session is used. Raises NotLoggedIn when it was locked meanwhile."""
+        module: Any = importlib.import_module("commander.launch.kept_login")
+        module.check_session(context)
+
     async def close(self, session: Session) -> None:
         """Close the client's connections; what the vault holds ends with the process."""
         await session.api.close()

@@ -38,6 +38,10 @@ class LoginKeeper(Protocol):
         """Go on with a kept login of this machine, or None when there is none."""
         ...
 
+    async def check(self, context: Context) -> None:
+        """Note one more use of the session. Raises NotLoggedIn when it was idle too long."""
+        ...
+
     async def close(self, session: Session) -> None:
         """Close the vault and the client; idempotent."""
         ...
@@ -102,10 +106,21 @@ class ShellContext:
         return "" if self._session is None else self.logins.user_name(self._session)
 
     async def require_login(self) -> None:
-        """Resume a kept login if there is one."""
+        """Resume a kept login if there is one; a session that was idle too long is locked."""
         if self._session is None:
             self._session = await self.logins.resume(self)
+        else:
+            await self._check(self._session)
         self._open_session()
+
+    async def _check(self, session: Session) -> None:
+        try:
+            await self.logins.check(self)
+        except NotLoggedIn:
+            # The vault is forgotten at once; tunnels go on, and with them their client.
+            self._session = None
+            self.exit_stack.push_async_callback(self.logins.close, session)
+            raise
 
     def start_session(self, vault: Vault, api: Api) -> None:
         """Take over what `login` made."""

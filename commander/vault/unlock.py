@@ -19,7 +19,7 @@ from commander.codec import Message, decode, encode
 from commander.config.paths import Paths
 from commander.crypto import aead
 from commander.crypto.encoding import encode as canonical
-from commander.errors import CommanderError, InvalidInput, NotLoggedIn, SealBroken
+from commander.errors import InvalidInput, NotLoggedIn, SealBroken
 from commander.files import make_private_directory, read_private, write_private
 from commander.vault.accounts import Identity, unwrap_identity, wrap_identity
 from commander.vault.device import DeviceFile, read_device
@@ -87,19 +87,31 @@ def resume_login(paths: Paths, clock: Clock) -> Unlocked:
     except (SealBroken, InvalidInput):
         forget_login(paths)
         raise _locked("the kept login cannot be read") from None
-    _check_time(paths, device, unlock, kept, clock.now())
+    if clock.now() >= kept.expires:
+        forget_login(paths)
+        raise _locked("the session has ended")
+    _check_idle(paths, device, unlock, clock.now())
     if clock.now() - unlock.used > TOUCH_S:
         _write_unlock(paths, _UnlockFile(VERSION, unlock.key, int(clock.now())))
     identity = unwrap_identity(kept.data_key, kept.identity, user=device.user, email=device.email)
     return Unlocked(device, kept.session, kept.expires, kept.data_key, identity)
 
 
-def touch_login(paths: Paths, clock: Clock) -> None:
-    """Note that the login is used, in a session that lasts; does nothing when none is kept."""
+def check_login(paths: Paths, clock: Clock) -> None:
+    """
+    Note that a session that lasts is used once more.
+
+    Raises NotLoggedIn when it was idle too long, or was locked or ended by another process.
+    """
+    device = read_device(paths.device_file)
     try:
         unlock = _read_unlock(paths)
-    except (FileNotFoundError, CommanderError):
-        return
+    except FileNotFoundError:
+        raise _locked("the vault was locked meanwhile") from None
+    except InvalidInput:
+        forget_login(paths)
+        raise _locked("the kept login cannot be read") from None
+    _check_idle(paths, device, unlock, clock.now())
     if clock.now() - unlock.used > TOUCH_S:
         _write_unlock(paths, _UnlockFile(VERSION, unlock.key, int(clock.now())))
 
@@ -110,13 +122,8 @@ def forget_login(paths: Paths) -> None:
     paths.session_file.unlink(missing_ok=True)
 
 
-def _check_time(
-    paths: Paths, device: DeviceFile, unlock: _UnlockFile, kept: _KeptSession, now: float
-) -> None:
+def _check_idle(paths: Paths, device: DeviceFile, unlock: _UnlockFile, now: float) -> None:
     idle = now - unlock.used
-    if now >= kept.expires:
-        forget_login(paths)
-        raise _locked("the session has ended")
     if idle > device.idle_s or idle < -CLOCK_SLACK_S:
         forget_login(paths)
         raise _locked(f"locked after {device.idle_s // 60} minutes without a command")

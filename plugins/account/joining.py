@@ -123,7 +123,8 @@ async def begin_session(context: Context, login: Unlocked, vault: Vault, api: Ap
     keep_login(context.paths, login, context.clock)
     remember_server(context, login.device)
     if context.is_logged_in:
-        await context.end_session()
+        # Tunnels that were started with the session before go on, and need its client.
+        context.exit_stack.push_async_callback(context.api.close)
     context.start_session(vault, api)
 
 

@@ -5,10 +5,26 @@ from commander.plugin.context import Context
 from commander.vault.session import Vault
 
 
+class _Told:
+    """Which problems the user of this process has heard of."""
+
+    def __init__(self) -> None:
+        self.problems: set[str] = set()
+
+
 async def fresh_vault(context: Context) -> Vault:
-    """The vault, up to date; a session that lasts would else show what was long ago."""
+    """
+    The vault, up to date; a session that lasts would else show what was long ago.
+
+    What the server gave that does not verify is said aloud, once each.
+    """
     vault = context.vault
     await vault.refresh()
+    told = context.shared(_Told, _Told).problems
+    for problem in map(str, vault.problems):
+        if problem not in told:
+            told.add(problem)
+            context.console.notice(f"does not verify, the older version is shown: {problem}")
     return vault
 
 

@@ -100,6 +100,7 @@ class World:
     async def close(self) -> None:
         for machine in self.machines:
             await machine.context.end_session()
+            await machine.context.exit_stack.aclose()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from commander.clock import ManualClock
 from commander.config.options import Options
 from commander.config.paths import Paths
+from commander.errors import NotLoggedIn
 from commander.plugin.context import Context, Mode
 from commander.plugin.manager import Plugins
 from commander.plugin.testing import FakeTunnels
@@ -34,9 +35,14 @@ class Logins:
     def __init__(self, session: Session | None = None) -> None:
         self.session = session
         self.closed: list[Session] = []
+        self.is_locked = False
 
     async def resume(self, context: Context) -> Session | None:
         return self.session
+
+    async def check(self, context: Context) -> None:
+        if self.is_locked:
+            raise NotLoggedIn("locked after 30 minutes without a command")
 
     async def close(self, session: Session) -> None:
         self.closed.append(session)

@@ -39,6 +39,25 @@ async def test_a_session_is_resumed_once_and_closed_once() -> None:
     assert not any(context.location.path)
 
 
+async def test_idle_session_is_locked_without_ending_its_tunnels() -> None:
+    """The vault is out of reach at once; the client lives on until the shell closes what it opened."""
+    session, tunnels = some_session(), FakeTunnels(2)
+    logins = Logins(session)
+    context = Shell(logins=logins, tunnels=tunnels).context
+    await context.require_login()
+    await context.require_login()
+    logins.is_locked = True
+
+    with pytest.raises(NotLoggedIn, match="30 minutes"):
+        await context.require_login()
+
+    assert not context.is_logged_in
+    assert tunnels.open_count() == 2
+    assert logins.closed == []
+    await context.close("the shell ended")
+    assert logins.closed == [session]
+
+
 async def test_login_hands_its_session_over() -> None:
     """start_session makes vault and api available at once."""
     session = some_session()

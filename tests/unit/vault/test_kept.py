@@ -16,10 +16,10 @@ from commander.vault.replica import Replica
 from commander.vault.store import Store
 from commander.vault.unlock import (
     Unlocked,
+    check_login,
     forget_login,
     keep_login,
     resume_login,
-    touch_login,
 )
 from tests.support.vaults import candidate, device_for
 
@@ -132,7 +132,7 @@ def test_used_login_stays(paths: Paths, login: Unlocked, clock: ManualClock) -> 
     for use in range(6):
         clock.advance(login.device.idle_s - 1)
         if use % 2:
-            touch_login(paths, clock)
+            check_login(paths, clock)
         else:
             resume_login(paths, clock)
 
@@ -152,14 +152,31 @@ def test_clock_that_went_back_or_far_locks(
 
 
 def test_forgotten_login_is_gone(paths: Paths, login: Unlocked, clock: ManualClock) -> None:
-    """Twice is no error, and touching makes nothing of nothing."""
+    """Twice is no error; a session that lasts hears of it at its next command."""
     keep_login(paths, login, clock)
+    check_login(paths, clock)
     forget_login(paths)
     forget_login(paths)
-    touch_login(paths, clock)
 
     with pytest.raises(NotLoggedIn):
         resume_login(paths, clock)
+    with pytest.raises(NotLoggedIn, match="meanwhile"):
+        check_login(paths, clock)
+
+
+def test_idle_session_locks_at_its_next_command(
+    paths: Paths, login: Unlocked, clock: ManualClock
+) -> None:
+    """Also one that was never left, and one whose file was damaged."""
+    keep_login(paths, login, clock)
+    clock.advance(login.device.idle_s + 1)
+    with pytest.raises(NotLoggedIn, match="30 minutes"):
+        check_login(paths, clock)
+
+    keep_login(paths, login, clock)
+    paths.unlock_file.write_bytes(b"{}")
+    with pytest.raises(NotLoggedIn):
+        check_login(paths, clock)
 
 
 @pytest.mark.parametrize("name", ["unlock_file", "session_file"])
