@@ -26,7 +26,8 @@ from tests.support.product import Product, User  # noqa: E402 (needs the path)
 from tests.support.servers.postgres import Postgres  # noqa: E402 (needs the path)
 from tests.support.servers.sshd import Sshd  # noqa: E402 (needs the path)
 
-DIRECTORY = ROOT / ".sandbox"
+# One folder a run, so that two sandboxes do not take each other apart.
+DIRECTORY = Path(os.environ.get("SANDBOX_DIRECTORY") or ROOT / ".sandbox" / str(os.getpid()))
 COMMANDS = Path(__file__).parent
 SAID = "through the tunnel"
 
@@ -38,7 +39,9 @@ class Failed(Exception):
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/sandbox", description=__doc__)
     parser.add_argument("--without-postgres", action="store_true", help="only the SSH target")
-    parser.add_argument("--keep", action="store_true", help="leave .sandbox/ for a look")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave its files in .sandbox/ for a look"
+    )
     options = parser.parse_args()
     # A terminal that goes away, or a stop, ends the sandbox as Ctrl-C does: in order.
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -17,25 +17,27 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parents[2]
 SANDBOX = ROOT / "scripts" / "sandbox"
-FILES = ROOT / ".sandbox"
 DEADLINE_S = 120
 
 
 def test_sandbox_without_a_terminal(family: Family, home: Home) -> None:
     """One script, no terminal: PostgreSQL and ssh answer through tunnels, then all is gone."""
-    done = family.run([SANDBOX], home, deadline_s=DEADLINE_S)
+    files = home.directory / "sandbox"
+    environment = {"SANDBOX_DIRECTORY": str(files)}
+    done = family.run([SANDBOX], home, environment=environment, deadline_s=DEADLINE_S)
 
     assert done.returncode == 0, done.stderr
     assert "psql: PostgreSQL 1" in done.stdout
     assert "ssh: through the tunnel" in done.stdout
-    assert not FILES.exists()
+    assert not files.exists()
     family.assert_no_orphans()
 
 
 def test_sandbox_with_a_terminal(home: Home) -> None:
     """One script at a terminal: lines to paste, tunnels open, `My Vault>`; quit ends everything."""
     mark = secrets.token_hex(8)
-    environment = home.environment(TERM="xterm") | {MARK: mark}
+    files = home.directory / "sandbox"
+    environment = home.environment(TERM="xterm", SANDBOX_DIRECTORY=str(files)) | {MARK: mark}
     child = pexpect.spawn(
         str(SANDBOX), env=environment, timeout=DEADLINE_S, encoding="utf-8", dimensions=(40, 160)
     )
@@ -43,7 +45,7 @@ def test_sandbox_with_a_terminal(home: Home) -> None:
         child.expect(r"psql (postgresql://\S+)")
         assert isinstance(child.match, re.Match)
         url = child.match[1]
-        child.expect("My Vault> ")
+        child.expect("My Vault>")
         answer = subprocess.run(
             ["psql", "-XAtqc", "select 6*7", url], capture_output=True, text=True, timeout=60
         )
@@ -58,16 +60,18 @@ def test_sandbox_with_a_terminal(home: Home) -> None:
     assert answer.stdout.strip() == "42", answer.stderr
     assert child.exitstatus == 0
     until(lambda: not marked_processes(mark), "every process of the sandbox gone")
-    assert not FILES.exists()
+    assert not files.exists()
 
 
 def test_sandbox_interrupted(family: Family, home: Home) -> None:
     """Ctrl-C while it is starting leaves neither process nor file."""
-    child = family.start("sandbox", [SANDBOX], home)
+    files = home.directory / "sandbox"
+    environment = {"SANDBOX_DIRECTORY": str(files)}
+    child = family.start("sandbox", [SANDBOX], home, environment=environment)
     child.wait_for_line("starting the gateway", deadline_s=DEADLINE_S)
 
     os.killpg(child.pid, signal.SIGINT)
 
     assert child.wait() == 130
     family.assert_no_orphans()
-    assert not FILES.exists()
+    assert not files.exists()
