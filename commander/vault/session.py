@@ -166,8 +166,8 @@ class Vault:
         return key
 
     def require(self, action: Action, target: str = "") -> None:
-        """Raise Refused, with the code, unless this user may do something now."""
-        decide(self.state, self.user, action, target, now=self._clock.now()).enforce()
+        """Raise Refused, with the code, unless this user, on this device, may do something now."""
+        decide(self.state, self.device, action, target, now=self._clock.now()).enforce()
 
     async def sync(self, *, everything: bool = False) -> list[Problem]:
         """
