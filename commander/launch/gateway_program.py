@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,9 @@ async def run_gateway(
         network = Network(config, environment=environment, clock=clock)
         status = StatusFile(state / STATUS_NAME, clock)
         try:
-            agent, sessions = await _build(config, state, network, allowances, status, say, clock)
+            parts = await _build(config, state, network, allowances, clock)
+            sessions = parts.service.sessions
+            agent = _agent(config, parts, network, status, say, clock)
             status.tunnels = lambda: len(sessions)
             keeping = tasks.spawn(status.keep(), name="gateway-status")
             try:
@@ -151,15 +154,22 @@ async def run_gateway(
         say(f"gateway {config.identity.gateway} stopped")
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What an agent is made of."""
+
+    service: CommandService
+    follower: LogFollower
+    outbox: AuditOutbox
+
+
 async def _build(
     config: GatewayConfig,
     state: Path,
     network: Network,
     allowances: Sequence[Allowance],
-    status: StatusFile,
-    say: Say,
     clock: SystemClock,
-) -> tuple[Agent, Sessions]:
+) -> _Parts:
     identity = config.identity
     pins = Pins(state / "pins.bin")
     follower = LogFollower(network.read_log, fingerprint=identity.root_fingerprint, pins=pins)
@@ -181,34 +191,44 @@ async def _build(
         state=lambda: follower.state,
         catch_up=lambda: try_to_catch_up(follower),
     )
-    sessions = Sessions(clock=clock, write=outbox.write)
     service = CommandService(
         Identity(identity.gateway, identity.signing_key, identity.box_key),
         follower=follower,
         reader=reader,
-        sessions=sessions,
+        sessions=Sessions(clock=clock, write=outbox.write),
         paths=NetworkPaths(network.open_relay),
         rule=TargetRule(allowances),
         write=outbox.write,
         clock=clock,
     )
+    return _Parts(service, follower, outbox)
+
+
+def _agent(
+    config: GatewayConfig,
+    parts: _Parts,
+    network: Network,
+    status: StatusFile,
+    say: Say,
+    clock: SystemClock,
+) -> Agent:
+    gateway = config.identity.gateway
 
     def changed(state: str) -> None:
         if status.changed(state):
-            _log.info("gateway %s is %s", identity.gateway, state)
-            say(f"gateway {identity.gateway} {state}")
+            _log.info("gateway %s is %s", gateway, state)
+            say(f"gateway {gateway} {state}")
 
-    agent = Agent(
-        service,
-        follower,
-        outbox,
+    return Agent(
+        parts.service,
+        parts.follower,
+        parts.outbox,
         network.connect_control,
-        gateway=identity.gateway,
+        gateway=gateway,
         version=__version__,
         clock=clock,
         changed=changed,
     )
-    return agent, sessions
 
 
 async def _run_with_signals(agent: Agent) -> None:

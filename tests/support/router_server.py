@@ -60,6 +60,9 @@ class Gate:
         self.verdicts: dict[str, Refuse] = {}
         self.gone: dict[str, Refuse] = {}
         self.at = Head(0, bytes(32))
+        self.asked = asyncio.Event()
+        self.hold = asyncio.Event()
+        self.hold.set()
         self._nonces: set[bytes] = set()
         self._subscribers: list[Callable[[Head], None]] = []
 
@@ -93,6 +96,8 @@ class Gate:
     async def authenticate(
         self, request: SignedRequest, *, method: str, path: str, address: str
     ) -> Principal:
+        self.asked.set()
+        await self.hold.wait()
         peer = self.peers.get(request.principal)
         if peer is None or peer.uid in self.gone:
             raise Refused("not known", code=Code.DEVICE_UNKNOWN)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable
 
 import pytest
-from websockets.exceptions import InvalidStatus
-from websockets.frames import Frame, Opcode
 
 from commander.authority.decide import Refuse
 from commander.authority.refusals import Code
@@ -183,29 +179,6 @@ async def test_the_oldest_of_too_many_device_sockets_is_fenced(server: RouterSer
     assert len(server.router.registry) == MAX_DEVICE_SOCKETS
 
 
-async def test_new_heads_are_announced_to_all(server: RouterServer) -> None:
-    """Device and gateway hear of a new head at once."""
-    device, gateway = joined(server)
-    sockets = [await server.control(peer) for peer in (device, gateway)]
-
-    server.gate.move_head()
-
-    assert [await receive(socket) for socket in sockets] == [server.gate.at] * 2
-
-
-async def test_a_revoked_device_loses_its_socket(server: RouterServer) -> None:
-    """At the head that revokes it a device is closed with the code; others stay."""
-    device, gateway = joined(server)
-    there, here = await server.control(gateway), await server.control(device)
-
-    server.gate.revoke(device)
-
-    assert await closed_with(here) == (4003, Code.DEVICE_REVOKED)
-    assert isinstance(await receive(there), Head)
-    with pytest.raises(InvalidStatus):
-        await server.control(device)
-
-
 @pytest.mark.parametrize(
     "message",
     [
@@ -253,95 +226,6 @@ async def test_bad_messages_close_the_socket(
     there, again = await server.control(gateway), await server.control(device)
     await again.send(encode(Send(new_uid(), gateway.uid, b"x")))
     assert isinstance(await receive(there), Deliver)
-
-
-async def test_endless_empty_fragments_close_the_socket(server: RouterServer) -> None:
-    """Fragments without content do not pile up."""
-    socket = await server.control(server.gate.device())
-    transport = socket.transport
-
-    transport.write(Frame(Opcode.BINARY, b"", fin=False).serialize(mask=True))
-    fragment = Frame(Opcode.CONT, b"", fin=False).serialize(mask=True)
-    transport.write(fragment * 1000)
-
-    assert (await closed_with(socket))[0] == 1009
-
-
-Change = Callable[[RouterServer, Peer], tuple[str | None, str, str | None]]
-SUBPROTOCOL = "commander.router.v1"
-
-
-def _stale(server: RouterServer, peer: Peer) -> tuple[str | None, str, str | None]:
-    old = int(server.clock.now()) - 121
-    return server.header(peer, ROUTER_PATH, time=old), SUBPROTOCOL, None
-
-
-def _foreign_key(server: RouterServer, peer: Peer) -> tuple[str | None, str, str | None]:
-    return server.header(Peer(peer.principal), ROUTER_PATH), SUBPROTOCOL, None
-
-
-REFUSED: dict[str, tuple[int, Code, Change]] = {
-    "no header": (400, Code.REQUEST_MALFORMED, lambda s, p: (None, SUBPROTOCOL, None)),
-    "garbage header": (400, Code.REQUEST_MALFORMED, lambda s, p: ("zz", SUBPROTOCOL, None)),
-    "long header": (400, Code.REQUEST_MALFORMED, lambda s, p: ("ab" * 2000, SUBPROTOCOL, None)),
-    "other path": (
-        401,
-        Code.REQUEST_SIGNATURE,
-        lambda s, p: (s.header(p, "/api/v1/relay/x"), SUBPROTOCOL, None),
-    ),
-    "other key": (401, Code.REQUEST_SIGNATURE, _foreign_key),
-    "stale": (401, Code.REQUEST_STALE, _stale),
-    "origin": (
-        400,
-        Code.REQUEST_MALFORMED,
-        lambda s, p: (s.header(p, ROUTER_PATH), SUBPROTOCOL, "https://evil.example"),
-    ),
-    "no subprotocol": (
-        400,
-        Code.REQUEST_MALFORMED,
-        lambda s, p: (s.header(p, ROUTER_PATH), "", None),
-    ),
-    "other subprotocol": (
-        400,
-        Code.REQUEST_MALFORMED,
-        lambda s, p: (s.header(p, ROUTER_PATH), "chat", None),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-async def test_an_upgrade_is_judged_before_it_happens(server: RouterServer, name: str) -> None:
-    """Each flaw of an upgrade gives its status and code; the same peer gets in without it."""
-    status, code, change = REFUSED[name]
-    device = server.gate.device()
-    header, subprotocol, origin = change(server, device)
-
-    with pytest.raises(InvalidStatus) as caught:
-        await server.dial(ROUTER_PATH, header, subprotocol=subprotocol, origin=origin)
-
-    assert caught.value.response.status_code == status
-    assert json.loads(caught.value.response.body or b"")["code"] == code
-    await server.control(device)
-
-
-async def test_a_header_works_once(server: RouterServer) -> None:
-    """A recorded upgrade header opens nothing."""
-    header = server.header(server.gate.device(), ROUTER_PATH)
-    await server.dial(ROUTER_PATH, header)
-
-    with pytest.raises(InvalidStatus) as caught:
-        await server.dial(ROUTER_PATH, header)
-
-    assert json.loads(caught.value.response.body or b"")["code"] == Code.REQUEST_REPLAYED
-
-
-async def test_compression_is_declined(server: RouterServer) -> None:
-    """An offer of permessage-deflate is not taken."""
-    header = server.header(server.gate.device(), ROUTER_PATH)
-
-    socket = await server.dial(ROUTER_PATH, header, compression="deflate")
-
-    assert socket.protocol.extensions == []
 
 
 async def test_a_peer_that_stops_reading_is_cut_off(server: RouterServer) -> None:
@@ -392,12 +276,3 @@ async def test_a_flood_is_limited_for_the_flooder_alone(server: RouterServer) ->
         assert isinstance(message, Deliver)
         if message.sender == calm.uid:
             break
-
-
-async def test_closing_the_router_tells_clients_to_come_back(server: RouterServer) -> None:
-    """Sockets close with 1012 when the server restarts."""
-    socket = await server.control(server.gate.device())
-
-    await server.router.close()
-
-    assert (await closed_with(socket))[0] == 1012

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
 from commander.authority.refusals import Code
 from commander.authority.statements import Statement
-from commander.errors import CommanderError, Refused, Tampered
+from commander.errors import CommanderError, Refused
 from commander.gateway.follower import LogFollower, try_to_catch_up
-from commander.gateway.pins import Pins, RecordPin
 from commander.wire.calls import LogAnswer
-from commander.wire.seals import Signed
 from tests.support.enterprise import Enterprise
 from tests.support.gateway_world import World
 
@@ -120,21 +117,3 @@ async def test_a_server_that_is_away_changes_nothing(world: World) -> None:
 
     follower.check()
     assert follower.state.seq == world.enterprise.state.seq
-
-
-async def test_pins_survive_and_refuse_damage(tmp_path: Path) -> None:
-    """What was saved is there; a damaged file is an alarm, not an empty one."""
-    path = tmp_path / "pins.bin"
-    pins = Pins(path)
-    pin = RecordPin(Signed(b"a", b"b"), None)
-    pins.pin_log(7, b"h" * 32)
-    pins.pin_record("r", pin)
-    await pins.save()
-
-    again = Pins(path)
-    assert (again.log, again.record("r")) == ((7, b"h" * 32), pin)
-    data = path.read_bytes()
-    for cut in range(len(data)):
-        path.write_bytes(data[:cut])
-        with pytest.raises(Tampered):
-            Pins(path)
