@@ -8,12 +8,13 @@ shell of the same user lists and stops tunnels without a signal to a process tha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from commander.errors import CommanderError, InvalidInput, Unreachable
@@ -30,6 +31,7 @@ from commander.hosting.model import (
 
 DEADLINE_S = 10
 MAX_HOSTS = 1000
+MAX_SOCKET_NAME = 104
 _SOCKET_NAME = re.compile(r"host-(\d{1,9})\.sock\Z")
 _log = logging.getLogger(__name__)
 
@@ -48,9 +50,8 @@ class ControlServer:
         """Open the socket. Raises InvalidInput when the directory is not private."""
         make_private_directory(self._path.parent)
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(
-            self._serve, path=str(self._path), limit=LINE_LIMIT
-        )
+        with _short_name(self._path) as name:
+            self._server = await asyncio.start_unix_server(self._serve, path=name, limit=LINE_LIMIT)
         self._path.chmod(0o600)
 
     async def close(self) -> None:
@@ -78,6 +79,23 @@ class ControlServer:
             return Told(code=error.code, message=str(error))
 
 
+@contextlib.contextmanager
+def _short_name(path: Path) -> Iterator[str]:
+    """
+    A name for a Unix socket that fits `sockaddr_un` (108 bytes on Linux, 104 elsewhere).
+
+    A longer one is reached through a descriptor of its directory, which Linux shows in /proc.
+    """
+    if len(os.fsencode(path)) < MAX_SOCKET_NAME or not Path("/proc/self/fd").is_dir():
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
 def _peer_uid(writer: asyncio.StreamWriter) -> int:
     """Uid of the process at the other end; our own where the system can't say (the mode guards)."""
     peer = writer.get_extra_info("socket")
@@ -91,7 +109,8 @@ async def ask_host(path: Path, ask: Ask) -> Told:
     """Ask one process. Raises Unreachable when it is gone or silent, InvalidInput for nonsense."""
     try:
         async with asyncio.timeout(DEADLINE_S):
-            reader, writer = await asyncio.open_unix_connection(str(path), limit=LINE_LIMIT)
+            with _short_name(path) as name:
+                reader, writer = await asyncio.open_unix_connection(name, limit=LINE_LIMIT)
             try:
                 writer.write(write_line(ask))
                 await writer.drain()

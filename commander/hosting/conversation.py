@@ -48,6 +48,8 @@ from commander.wire.commands import (
 
 # The gateway could not judge the command yet; signed anew it can.
 _ONCE_MORE = {Code.COMMAND_BEFORE_START, Code.LOG_BEHIND, Code.RECORD_BEHIND}
+_SERVER_CODES = frozenset(code for code, (said_by, _) in EXPLANATIONS.items() if "server" in said_by)
+MAX_TEXT = 500
 
 
 @dataclass(frozen=True)
@@ -211,9 +213,14 @@ def _refusal(reply: Reply) -> Refused:
 
 
 def _from_router(code: str, message: str) -> CommanderError:
-    if code in ("unreachable", Code.PEER_UNKNOWN):
-        return Unreachable(message, code=code, hint="try again")
-    return Refused(message, code=code)
+    """Nobody signed this: it may say what the server judges itself, and never speak for a gateway."""
+    if code not in _SERVER_CODES or code == Code.PEER_UNKNOWN:
+        return Unreachable(
+            message[:MAX_TEXT] or "the router did not pass the command on",
+            code=code if code == Code.PEER_UNKNOWN else "",
+            hint="try again",
+        )
+    return Refused(message[:MAX_TEXT], code=code)
 
 
 def _forged(gateway: str) -> Tampered:

@@ -80,3 +80,14 @@ async def test_a_public_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput):
         await server.start()
     assert issubclass(InvalidInput, CommanderError)
+
+
+async def test_a_long_directory_is_no_obstacle(tmp_path: Path) -> None:
+    """The system's limit on socket names is not the user's problem."""
+    runtime = tmp_path / ("x" * 120) / "run"
+    server = ControlServer(runtime / f"host-{PARENT}.sock", answer)
+    await server.start()
+
+    assert [tunnel.tunnel for tunnel in await list_others(runtime)] == ["a" * 22]
+    await server.close()
+    assert list(runtime.iterdir()) == []
