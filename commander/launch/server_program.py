@@ -214,12 +214,13 @@ class _Run:
         return write_join(Join("setup", self._addresses()[0], secret, b"", fingerprint))
 
     def _announce(self, setup: str) -> None:
+        # First, since scripts go on as soon as they read the line.
+        write_private(self._data / ADDRESS_FILE, self._local_address().encode())
         if setup:
             sys.stdout.write(f"set-up join string, shown once: {setup}\n")
         for address in self._addresses():
             sys.stdout.write(f"listening on https://{address}\n")
         sys.stdout.flush()
-        write_private(self._data / ADDRESS_FILE, self._local_address().encode())
         _log.info("listening on %s", self._local_address())
 
     def _local_address(self) -> str:
