@@ -51,19 +51,21 @@ class Router:
         self._moved = asyncio.Event()
         self._unsubscribe: Callable[[], None] | None = None
         self._announcer: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to announce new heads; idempotent."""
         if self._announcer is None:
             self._unsubscribe = self._gatekeeper.subscribe(self._head_moved)
             self._announcer = tasks.spawn(self._announce_heads(), name="router-heads")
+            self._sweeper = tasks.spawn(self._sweep(), name="router-sweep")
 
     async def close(self) -> None:
         """Close every socket with 1012 (clients come back), and stop announcing; idempotent."""
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
-        await tasks.cancel_and_wait(self._announcer)
+        await tasks.cancel_and_wait(self._announcer, self._sweeper)
         for connection in self.registry:
             connection.close(CloseCode.RESTART, "restart")
         for leg in self.relays:
@@ -139,18 +141,33 @@ class Router:
                 await asyncio.sleep(0)
         await self._drop_revoked()
 
-    async def _drop_revoked(self) -> None:
+    async def _drop_revoked(self, *, pause_s: float = 0.0) -> None:
         principals = {c.principal for c in self.registry} | {leg.principal for leg in self.relays}
-        for principal, refusal in await self._gatekeeper.revoked(list(principals)):
-            code = str(refusal.code)
-            for connection in self.registry.of(principal.uid):
-                if connection.principal == principal:
-                    connection.close(CloseCode.REVOKED, code)
-            for leg in self.relays:
-                if leg.principal == principal:
-                    leg.close(CloseCode.REVOKED, code)
-            if all(connection.closed for connection in self.registry.of(principal.uid)):
-                self.conversations.forget_principal(principal.uid)
+        waiting = list(principals)
+        while waiting:
+            batch, waiting = waiting[: limits.JUDGE_BATCH], waiting[limits.JUDGE_BATCH :]
+            for principal, refusal in await self._gatekeeper.revoked(batch):
+                self._drop(principal, str(refusal.code))
+            await asyncio.sleep(pause_s)
+
+    def _drop(self, principal: Principal, code: str) -> None:
+        for connection in self.registry.of(principal.uid):
+            if connection.principal == principal:
+                connection.close(CloseCode.REVOKED, code)
+        for leg in self.relays:
+            if leg.principal == principal:
+                leg.close(CloseCode.REVOKED, code)
+        if all(connection.closed for connection in self.registry.of(principal.uid)):
+            self.conversations.forget_principal(principal.uid)
+
+    async def _sweep(self) -> None:
+        """Sessions end also without a new head: by logout, or by time."""
+        while True:
+            await asyncio.sleep(limits.SWEEP_S)
+            try:
+                await self._drop_revoked(pause_s=limits.SWEEP_PAUSE_S)
+            except Exception:  # noqa: BLE001  top of a task; the next round tries again
+                _log.exception("sockets could not be judged")
 
 
 def build_routes(router: Router) -> list[BaseRoute]:

@@ -104,6 +104,10 @@ class Control:
         sender = connection.principal
         verdict = None
         if sender.kind == "device":
+            # A session may have ended since the upgrade: nothing new begins with it.
+            for _, gone in await self._gatekeeper.revoked([sender]):
+                connection.close(CloseCode.REVOKED, str(gone.code))
+                return gone
             verdict = await self._gatekeeper.may_open(sender.uid, send.to)
             if verdict is not None:
                 await self._journal.command_refused(

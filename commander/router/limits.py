@@ -32,5 +32,10 @@ MAX_WAITING_RELAYS: Final = 64
 """Relay sockets of one principal that wait for their pair."""
 CLOSE_S: Final = 5.0
 """A close that the peer does not answer ends by cutting the connection."""
+SWEEP_S: Final = 30.0
+"""How often every socket's session is asked for again, besides at new heads."""
+JUDGE_BATCH: Final = 100
+"""Principals judged before those that may not stay are closed, and before the next pause of a sweep."""
+SWEEP_PAUSE_S: Final = 0.1
 HEAD_BATCH: Final = 500
 """Announcements handed out before other work gets a turn."""

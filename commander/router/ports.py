@@ -57,7 +57,12 @@ class Gatekeeper(Protocol):
         ...
 
     async def revoked(self, principals: Sequence[Principal]) -> Sequence[tuple[Principal, Refuse]]:
-        """Those of the principals that may not be connected any more, and why; asked at each new head."""
+        """
+        Those of the principals that may not be connected any more, and why: revoked, or logged out.
+
+        Asked for all sockets at each new head and in a slow round, and for a device with each of
+        its messages.
+        """
         ...
 
     def head(self) -> Head:
