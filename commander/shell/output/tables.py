@@ -15,6 +15,8 @@ from commander.shell.output.values import for_people
 # A cell beyond this is cut for people; JSON, YAML and CSV give all of it.
 MAX_CELL = 1000
 _WIDE = ("W", "F")
+# Longest cell that is kept in one piece; a UID has 22 characters.
+_WORD = 24
 
 
 def render_plain(result: Shown, *, chosen_columns: bool = False) -> str:
@@ -38,12 +40,18 @@ def render_rich(result: Shown, *, width: int, colour: bool, chosen_columns: bool
     box: Any = importlib.import_module("rich.box")
     table = table_module.Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     headings, rows = _cells(result, chosen_columns=chosen_columns)
-    for heading in headings:
-        table.add_column(text_module.Text(heading), overflow="fold")
+    for place, heading in enumerate(headings):
+        keep = all(_is_one_word(row[place]) for row in rows)
+        table.add_column(text_module.Text(heading), overflow="fold", no_wrap=keep)
     for row in rows:
         # Text objects: rich would read square brackets in a str as markup.
         table.add_row(*(text_module.Text(cell) for cell in row))
     return _title(result) + _draw(table, width=width, colour=colour)
+
+
+def _is_one_word(cell: str) -> bool:
+    """UIDs, addresses and numbers are there to be copied: they stay in one piece."""
+    return len(cell) <= _WORD and " " not in cell
 
 
 def _draw(table: Any, *, width: int, colour: bool) -> str:
