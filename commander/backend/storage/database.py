@@ -164,7 +164,9 @@ def _unavailable(reason: str) -> Refused:
 
 def _make_engine(path: Path) -> AsyncEngine:
     url = URL.create("sqlite+aiosqlite", database=str(path))
-    engine = create_async_engine(url, pool_size=READERS, max_overflow=0, pool_timeout=20)
+    engine = create_async_engine(
+        url, pool_size=READERS, max_overflow=0, pool_timeout=20, hide_parameters=True
+    )
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine

@@ -146,16 +146,3 @@ async def test_gateway_clients_match_their_voucher(
         with refused(Code.VOUCHER_MISMATCH):
             await commit(application.owner, clients=(changed(good, **values),))
     await commit(application.owner, clients=(good,))
-
-
-async def test_clients_are_listed_to_the_owner_only(
-    server: BackendServer, application: Application, bob: Person
-) -> None:
-    """To others an application of somebody else is one that does not exist."""
-    request = calls.ClientsRequest(application.uid)
-    with refused(Code.OBJECT_UNKNOWN):
-        await bob.call(calls.CLIENTS, request)
-    with refused(Code.OBJECT_UNKNOWN):
-        await bob.call(calls.CLIENTS, calls.ClientsRequest(new_uid()))
-
-    assert (await application.owner.call(calls.CLIENTS, request)).clients == ()

@@ -16,7 +16,6 @@ from keeper_secrets_manager_core.storage import (  # type: ignore[import-untyped
 
 from commander.crypto.encoding import to_base64url
 from commander.ksm.keys import P256PrivateKey
-from commander.ksm.request import PATH_PREFIX
 from commander.wire.records import RecordData
 from tests.support.backend_devices import (
     Application,
@@ -101,31 +100,6 @@ async def test_bind_is_repeated_for_the_same_key_and_refused_for_another(
     assert first.encrypted_app_key == again.encrypted_app_key
     assert (await device.ask())[0] == 200
     assert (await device.ask(public_key=key.public))[0] == 403
-
-
-async def test_forged_signature_wrong_client_and_unknown_endpoint_are_refused(
-    server: BackendServer, application: Application
-) -> None:
-    """Each mistake gets the SDK's own kind of error, without a hint at what exists."""
-    vault = application.owner.vault
-    token = await vault.applications.add_client(application.uid, "CI", ip_lock=False)
-    key = P256PrivateKey.generate()
-    device = Device(server, token.token.client_id, key)
-    unbound, _ = await device.ask()
-    await device.ask(public_key=key.public)
-
-    forged, text = await device.ask(signer=P256PrivateKey.generate())
-    unknown, same = await Device(server, bytes(64), key).ask()
-    transport = server.transport()
-    later = await transport._client.post(PATH_PREFIX + "create_secret", content=b"x")
-    none = await transport._client.post(PATH_PREFIX + "nonsense", content=b"x")
-    await transport.close()
-
-    assert (unbound, forged, unknown) == (403, 403, 403)
-    assert text == same
-    assert later.json()["error"] == "bad_request"
-    assert none.json()["error"] == "not_found"
-    assert (await device.ask())[0] == 200
 
 
 async def test_access_of_a_device_ends_at_its_time(

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from commander.authority.refusals import Code
 from commander.authority.statements import Right
 from commander.backend import limits
-from commander.backend.services import read_log
 from commander.backend.services import sync as service
-from commander.ids import new_uid
 from commander.wire import calls
 from commander.wire.pam import ResourceSettings
 from commander.wire.records import RecordData
@@ -27,13 +23,6 @@ async def page(person: Person, cursor: int = 0) -> calls.SyncAnswer:
 
 async def records(person: Person, cursor: int = 0) -> set[str]:
     return {read_record_seal(found.seal).record for found in (await page(person, cursor)).records}
-
-
-def titled(title: str) -> Callable[[RecordData], None]:
-    def change(data: RecordData) -> None:
-        data.content["title"] = title
-
-    return change
 
 
 async def test_share_shows_old_objects_to_a_member_whose_cursor_is_newer(
@@ -155,39 +144,3 @@ async def test_application_comes_with_its_folder_keys_when_they_change(
 
     assert [key.folder for key in row.folder_keys] == [folder.uid]
     assert not (await page(bob)).applications
-
-
-async def test_history_is_whole_for_members_and_unknown_to_others(
-    server: BackendServer, admin: Person
-) -> None:
-    """A record of others answers exactly as one that does not exist."""
-    bob = await server.add_person(admin, "bob@example.org")
-    record = await admin.vault.create_record(RecordData.create("login", "1"))
-    for title in ("2", "3"):
-        await admin.vault.update_record(record.uid, titled(title))
-
-    found = await admin.call(calls.HISTORY, calls.HistoryRequest(record.uid))
-    texts = set()
-    for uid in (record.uid, new_uid(), "", "x" * 500, "' OR 1=1 --"):
-        with pytest.raises(Exception, match="no such record") as caught:
-            await bob.call(calls.HISTORY, calls.HistoryRequest(uid))
-        texts.add((getattr(caught.value, "code", ""), str(caught.value)))
-
-    assert [read_record_seal(r.seal).revision for r in found.records] == [1, 2, 3]
-    assert texts == {(Code.OBJECT_UNKNOWN.value, "no such record")}
-
-
-async def test_log_is_read_in_pages_from_any_position(
-    server: BackendServer, admin: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Before the beginning means all, past the end means nothing."""
-
-    monkeypatch.setattr(read_log, "PAGE_STATEMENTS", 3)
-
-    first = await admin.call(calls.LOG, calls.LogRequest(-5))
-    second = await admin.call(calls.LOG, calls.LogRequest(first.statements[-1].seq))
-    end = await admin.call(calls.LOG, calls.LogRequest(2**62))
-
-    assert [s.seq for s in first.statements] == [0, 1, 2]
-    assert [s.seq for s in second.statements] == [3, 4, 5]
-    assert (end.statements, end.head_hash) == ((), server.core.state.head)

@@ -1,0 +1,80 @@
+"""The device API as an SDK meets it when something is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from commander.ksm.keys import P256PrivateKey
+from commander.ksm.request import PATH_PREFIX, build_request
+from tests.support.backend_devices import (
+    Application,
+    Device,
+)
+from tests.support.backend_server import BackendServer
+
+pytestmark = pytest.mark.integration
+
+
+async def test_forged_signature_wrong_client_and_unknown_endpoint_are_refused(
+    server: BackendServer, application: Application
+) -> None:
+    """Each mistake gets the SDK's own kind of error, without a hint at what exists."""
+    vault = application.owner.vault
+    token = await vault.applications.add_client(application.uid, "CI", ip_lock=False)
+    key = P256PrivateKey.generate()
+    device = Device(server, token.token.client_id, key)
+    unbound, _ = await device.ask()
+    await device.ask(public_key=key.public)
+
+    forged, text = await device.ask(signer=P256PrivateKey.generate())
+    unknown, same = await Device(server, bytes(64), key).ask()
+    transport = server.transport()
+    later = await transport._client.post(PATH_PREFIX + "create_secret", content=b"x")
+    none = await transport._client.post(PATH_PREFIX + "nonsense", content=b"x")
+    await transport.close()
+
+    assert (unbound, forged, unknown) == (403, 403, 403)
+    assert text == same
+    assert later.json()["error"] == "bad_request"
+    assert none.json()["error"] == "not_found"
+    assert (await device.ask())[0] == 200
+
+
+async def test_many_calls_of_one_device_are_throttled_as_sdks_understand(
+    server: BackendServer, application: Application
+) -> None:
+    """Status 403, `throttled` and when to come back; a second later it goes on."""
+    vault = application.owner.vault
+    token = await vault.applications.add_client(application.uid, "CI", ip_lock=False)
+    key = P256PrivateKey.generate()
+    device = Device(server, token.token.client_id, key)
+    await device.ask(public_key=key.public)
+
+    answers = [await device.ask() for _ in range(101)]
+    server.clock.advance(1)
+
+    status, body = answers[-1]
+    assert (status, body["error"]) == (403, "throttled")
+    assert body["retry_after"] > 0
+    assert (await device.ask())[0] == 200
+
+
+async def test_request_for_a_key_that_sdks_carry_inside_is_told_ours(
+    server: BackendServer, application: Application
+) -> None:
+    """So that an SDK without our key says so, instead of trying for ever."""
+    identity = server.core.identity
+    foreign = P256PrivateKey.generate()
+    transport = server.transport()
+    found = []
+    for key_id in (10, identity.ksm_key_id):
+        request = build_request(foreign.public, key_id, foreign, b"{}")
+        found.append(
+            await transport._client.post(
+                PATH_PREFIX + "get_secret", content=request.body, headers=request.headers
+            )
+        )
+    await transport.close()
+
+    assert (found[0].json()["error"], found[0].json()["key_id"]) == ("key", identity.ksm_key_id)
+    assert found[1].json()["error"] == "access_denied"
