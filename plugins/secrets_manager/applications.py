@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from commander.authority.statements import Right
 from commander.clock import iso_utc
-from commander.errors import Conflict, NotFound, Refused
+from commander.errors import Conflict, Refused
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 from commander.plugin.results import Column, Document, Done, Plain, Result, Shape, Table, Unchanged
@@ -46,11 +46,8 @@ async def create(context: Context, arguments: Arguments) -> Result:
 
 
 def find_named(vault: Vault, name: str) -> OpenApplication | None:
-    """The application of exactly this name or UID, or None. Raises Conflict for several."""
-    try:
-        return vault.applications.find(name)
-    except NotFound:
-        return None
+    """The application of exactly this name, or None."""
+    return next((app for app in vault.applications.all() if app.title == name), None)
 
 
 async def list_applications(context: Context, arguments: Arguments) -> Table:

@@ -131,6 +131,7 @@ async def test_clients_are_listed_with_their_state(ci: World) -> None:
     assert [(row["client_name"], row["status"]) for row in listed] == [
         ("build", "waiting"), ("used", "bound"),
     ]  # fmt: skip
+    assert listed[0]["client_id"].startswith(listed[0]["short_id"])
     ci.clock.advance(3600)
     listed = await ci.json(plugin, "sm client list -a CI")
     assert [row["status"] for row in listed] == ["expired", "bound"]
