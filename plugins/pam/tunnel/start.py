@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from commander import __version__
-from commander.errors import CommanderError, Conflict, Unreachable, UsageError
+from commander.errors import CommanderError, Conflict, NotAllowed, Unreachable, UsageError
 from commander.files import write_private
 from commander.hosting.host import Hosting, Link, StartOptions, hosting_of
 from commander.hosting.hosted import HostedTunnel
@@ -23,6 +23,7 @@ from plugins.pam.tunnel.endpoint import client_variables, describe_endpoint
 from plugins.pam.tunnel.request import Plan, plan_tunnel, position_of
 
 _WAIT_S = 1.0
+_TAKEN_AWAY = {CloseCode.REVOKED, CloseCode.EXPIRED}
 _CLEAN = {CloseCode.STOPPED, CloseCode.GOING_AWAY, CloseCode.IDLE}
 
 
@@ -147,6 +148,12 @@ async def _hold(
         json.dumps(document.values) if arguments.format == "json" else document.text
     )
     ended = await asyncio.shield(tunnel.end.closed)
+    if ended.code in _TAKEN_AWAY:
+        raise NotAllowed(
+            f"the tunnel to {tunnel.title} was ended: {ended.reason or ended.code.label}",
+            code=ended.code.label,
+            hint="ask the owner of the record or an administrator",
+        )
     if ended.code not in _CLEAN:
         raise Unreachable(
             f"the tunnel to {tunnel.title} was lost: {ended.reason or ended.code.label}",
