@@ -30,9 +30,11 @@ from commander.wire.pam import ResourceSettings
 from commander.wire.seals import (
     FolderSeal,
     FolderVersion,
+    GrantSeal,
     KeyGrant,
     RecordSeal,
     RecordVersion,
+    Seal,
     SettingsSeal,
     SettingsVersion,
     grant_context,
@@ -45,6 +47,10 @@ from commander.wire.seals import (
     verify_record,
     verify_settings,
 )
+
+MAX_NUMBER = 2**53
+# The end of the year 9999, the last that a calendar here can write.
+MAX_TIME = 253_402_300_800
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,10 @@ def merge_log(replica: Replica, answer: LogAnswer, *, fingerprint: bytes) -> Non
     begins with another root, Refused with the code of a statement that does not verify.
     """
     state = replica.state
+    for statement in answer.statements:
+        # The canonical encoder knows no negative numbers; `apply` checks the rest.
+        if statement.seq < 0 or statement.time < 0:
+            raise Refused("a statement is malformed", code=Code.STATEMENT_MALFORMED)
     if answer.head_seq < state.seq or (
         answer.head_seq == state.seq >= 0 and answer.head_hash != state.head
     ):
@@ -133,8 +143,16 @@ def join_pages(pages: Sequence[SyncAnswer]) -> SyncAnswer:
     )
 
 
+def _check_numbers(seal: Seal) -> None:
+    """Refuse numbers that no honest author writes and that later steps cannot work with."""
+    number = seal.epoch if isinstance(seal, GrantSeal) else seal.revision
+    if not 0 < number < MAX_NUMBER or not 0 <= seal.time < MAX_TIME or seal.log_seq < 0:
+        raise Refused("a seal holds numbers out of range", code=Code.SEAL_BROKEN)
+
+
 def accept_grant(replica: Replica, grant: KeyGrant) -> None:
     """Take a key that was granted to this user. Raises Refused."""
+    _check_numbers(read_grant_seal(grant.seal))
     seal = verify_grant(replica.state, grant)
     if seal.recipient != replica.user:
         return
@@ -166,6 +184,7 @@ def _open_grant(identity: Identity, grant: KeyGrant) -> bytes:
 def accept_folder(replica: Replica, version: FolderVersion) -> None:
     """Take a folder's name and place. Raises Refused."""
     seal = read_folder_seal(version.seal)
+    _check_numbers(seal)
     pinned, digest = replica.folder_pin(seal.folder)
     verify_folder(replica.state, version, pinned=pinned, pinned_hash=digest)
     opened = None if seal.deleted else _open_folder(replica, version, seal)
@@ -194,6 +213,7 @@ def _need_key(replica: Replica, domain: str) -> bytes:
 def accept_record(replica: Replica, version: RecordVersion) -> None:
     """Take a record's revision. Raises Refused."""
     seal = read_record_seal(version.seal)
+    _check_numbers(seal)
     pinned, digest = replica.record_pin(seal.record)
     verify_record(replica.state, version, pinned=pinned, pinned_hash=digest)
     opened = None if seal.deleted else open_record(_need_key(replica, seal.folder), version, seal)
@@ -219,6 +239,7 @@ def open_record(folder_key: bytes, version: RecordVersion, seal: RecordSeal) -> 
 
 def accept_settings(replica: Replica, version: SettingsVersion) -> None:
     """Take a record's PAM settings. Raises Refused."""
+    _check_numbers(read_settings_seal(version.seal))
     from_seal = _settings_record(replica, version)
     if from_seal is None:
         return

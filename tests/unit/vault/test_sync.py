@@ -388,3 +388,31 @@ async def test_malformed_seals_are_named(world: World, part: str) -> None:
     }
 
     assert world.codes(world.bob, **{part: (makers[part](),)}) == [Code.SEAL_BROKEN]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"revision": -1}, {"revision": 0}, {"time": -1}, {"time": 2**60}, {"log_seq": -1}]
+)
+async def test_numbers_out_of_range_are_named(world: World, changes: dict[str, int]) -> None:
+    """A malicious member's seal, rightly signed, must not stop anybody's sync."""
+    draft = world.draft_by(world.ann)
+    draft.put_record(RecordUid(new_uid()), record_data("x"), Place(world.folder))
+    seal = msgspec.structs.replace(seals.read_record_seal(draft.records[0].seal), **changes)
+    signed = seals.sign_seal(seal, world.ann.login.device.signing_key())
+    bad = msgspec.structs.replace(draft.records[0], seal=signed)
+
+    assert world.codes(world.bob, records=(bad,)) == [Code.SEAL_BROKEN]
+
+
+@pytest.mark.parametrize("changes", [{"seq": -1}, {"time": -1}])
+async def test_statement_with_negative_numbers_is_named(
+    world: World, changes: dict[str, int]
+) -> None:
+    """Also one that claims to be an old statement."""
+    bad = msgspec.structs.replace(world.server.stored.statements[1], **changes)
+    answer = calls.LogAnswer((bad,), world.bob.state.seq, world.bob.state.head)
+
+    with pytest.raises(Refused) as caught:
+        merge_log(world.replica(world.bob), answer, fingerprint=world.bob.login.device.root)
+
+    assert caught.value.code == Code.STATEMENT_MALFORMED
