@@ -185,7 +185,7 @@ class Agent:
             self._check_still_a_gateway()
 
     def _check_still_a_gateway(self) -> None:
-        if is_removed(self._follower.state, self._gateway):
+        if self._follower.is_known and is_removed(self._follower.state, self._gateway):
             raise self._removed()
 
     def _removed(self) -> NotAllowed:
@@ -280,8 +280,7 @@ class Agent:
             killed = await _logged(self._service.judge_log()) or 0
             state = self._follower.state
             await self._note(LogHeadChanged(state.seq, state.head, checked, killed))
-            if is_removed(state, self._gateway):
-                self._check_still_a_gateway()
+            self._check_still_a_gateway()
 
     async def _watch(self) -> None:
         while True:
@@ -311,8 +310,8 @@ class Agent:
 
 
 def is_removed(state: State, gateway: str) -> bool:
-    """Tell whether a log that is known at all no longer has this gateway."""
-    return state.seq >= 0 and state.gateways.get(gateway) is None
+    """Tell whether a log, read to its end, does not have this gateway."""
+    return state.gateways.get(gateway) is None
 
 
 def is_final(error: Exception) -> bool:

@@ -25,7 +25,8 @@ class LogFollower:
     The gateway's own evaluation of the log.
 
     `fork` is set once the server showed a log that contradicts what was seen: from then on
-    every new command is refused (log-forked) until the gateway is started again.
+    every new command is refused (log-forked) until the gateway is started again. Until
+    `is_known` the log was not read to its end, and root and pin are not checked.
     `on_moved` is called after each fetch that brought statements.
     """
 
@@ -34,6 +35,7 @@ class LogFollower:
     ) -> None:
         self.state = State()
         self.fork: Refused | None = None
+        self.is_known = False
         self.on_moved: Callable[[], None] = lambda: None
         self._fetch = fetch
         self._fingerprint = fingerprint
@@ -55,24 +57,27 @@ class LogFollower:
                 return
             self._begun += 1
             number = self._begun
-            async with asyncio.timeout(self._deadline_s):
-                await self._fetch_all()
+            await self._fetch_all()
             self._done = number
 
     def check(self) -> None:
-        """Raise Refused(log-forked) when the server is not to be believed any more."""
+        """Raise Refused when nothing may be decided: log-forked, or log-behind before the first fetch."""
         if self.fork is not None:
             raise self.fork
+        if not self.is_known:
+            raise Refused("the authority log is not known yet", code=Code.LOG_BEHIND)
 
     async def _fetch_all(self) -> None:
         before = self.state.seq
         for _ in range(MAX_LOG_PAGES):
-            answer = await self._fetch(self.state.seq)
+            async with asyncio.timeout(self._deadline_s):
+                answer = await self._fetch(self.state.seq)
             self._take(answer)
             if self.state.seq >= answer.head_seq or not answer.statements:
                 break
-        if before < 0:
+        if not self.is_known:
             self._check_beginning()
+            self.is_known = True
         if self.state.seq > before:
             self._pins.pin_log(self.state.seq, self.state.head)
             await self._pins.save()

@@ -69,13 +69,12 @@ class _Tally:
 
 @dataclass
 class Session:
-    """One tunnel of this gateway; `watched` are the record and configuration it was judged by."""
+    """One tunnel of this gateway, what it rests on, and how it came to its end."""
 
     conversation: str
     rights: Rights
     target: TargetConnector
     keys: ConversationKeys = field(repr=False)
-    idle_s: float | None = None
     started_at: float = 0.0
     end: TunnelEnd | None = None
     killed: Refuse | None = None
@@ -108,11 +107,6 @@ class Sessions:
         """Every live tunnel."""
         return list(self._live.values())
 
-    def touching(self, *uids: str) -> list[Session]:
-        """Tunnels that rest on any of these users, devices, records, folders or configurations."""
-        wanted = set(uids)
-        return [s for s in self._live.values() if wanted & set(vars(s.rights).values())]
-
     def open(self, session: Session, paths: Sequence[MakePath], state: State) -> None:
         """
         Begin a tunnel whose intent is on disk. The paths are tried at once, each with its own
@@ -125,7 +119,7 @@ class Sessions:
             session.keys,
             events=session.tally,
             clock=self._clock,
-            limits=TunnelLimits(hello_s=self._hello_s, idle_s=session.idle_s),
+            limits=TunnelLimits(hello_s=self._hello_s),
             connect=session.target,
         )
         self._live[session.conversation] = session

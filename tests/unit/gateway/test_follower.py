@@ -117,3 +117,44 @@ async def test_a_server_that_is_away_changes_nothing(world: World) -> None:
 
     follower.check()
     assert follower.state.seq == world.enterprise.state.seq
+
+
+async def test_a_log_that_breaks_off_is_not_known(world: World) -> None:
+    """A first fetch that fails half-way skips no check: root and pin are looked at once all is there."""
+    await world.follower().catch_up()
+    foreign = Enterprise()
+    follower = follower_of(world, foreign.statements, page=2)
+    fetch, left = follower._fetch, [1]
+
+    async def breaks_off(since: int) -> LogAnswer:
+        if not left:
+            raise CommanderError("the connection broke")
+        left.pop()
+        return await fetch(since)
+
+    follower._fetch = breaks_off
+    with pytest.raises(CommanderError):
+        await follower.catch_up()
+    assert follower.state.seq > 0
+    with pytest.raises(Refused) as caught:
+        follower.check()
+    assert caught.value.code == Code.LOG_BEHIND
+
+    follower._fetch = fetch
+    with pytest.raises(Refused) as caught:
+        await follower.catch_up()
+    assert caught.value.code == Code.LOG_FORKED
+
+
+async def test_a_server_that_hangs_is_given_up(world: World) -> None:
+    """Each page has a deadline of its own."""
+
+    async def hang(since: int) -> LogAnswer:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    follower = world.follower()
+    follower._fetch, follower._deadline_s = hang, 0.01
+
+    with pytest.raises(TimeoutError):
+        await follower.catch_up()
