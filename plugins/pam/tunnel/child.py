@@ -7,10 +7,12 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from commander.errors import NotFound
 
 _STOP_S = 5.0
+_MAX_DESCENDANTS = 1000
 
 
 async def run_child(words: list[str], variables: Mapping[str, str]) -> int:
@@ -18,7 +20,7 @@ async def run_child(words: list[str], variables: Mapping[str, str]) -> int:
     Run a program and return its exit code; 128 + n when signal n ended it.
 
     Ctrl-C is the program's to handle (psql cancels a query with it). A cancelled wait (SIGTERM,
-    SIGHUP) ends the program, after 5 s by force. Raises NotFound when there is no such program.
+    SIGHUP) ends the program and what it has started, after 5 s by force. Raises NotFound when there is no such program.
     """
     try:
         child = await asyncio.create_subprocess_exec(*words, env={**os.environ, **variables})
@@ -36,15 +38,35 @@ async def run_child(words: list[str], variables: Mapping[str, str]) -> int:
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        child.terminate()
+    # A shell that is told to end leaves what it has started running.
+    started = [child.pid, *descendants(child.pid)]
+    _signal(started, signal.SIGTERM)
     try:
         async with asyncio.timeout(_STOP_S):
             await child.wait()
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
+        _signal([child.pid, *descendants(child.pid)], signal.SIGKILL)
         await child.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """Living children of a process and theirs, as far as the system says (Linux)."""
+    found: list[int] = []
+    waiting = [pid]
+    while waiting and len(found) < _MAX_DESCENDANTS:
+        parent = waiting.pop()
+        for path in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                waiting += map(int, path.read_text().split())
+        if parent != pid:
+            found.append(parent)
+    return found
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
 
 
 @contextlib.contextmanager

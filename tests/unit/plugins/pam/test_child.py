@@ -52,3 +52,28 @@ async def test_a_cancelled_wait_ends_the_program(tmp_path: Path) -> None:
         await running
 
     assert signal.getsignal(signal.SIGINT) == before
+
+
+async def test_a_cancelled_wait_ends_what_a_shell_has_started(tmp_path: Path) -> None:
+    """A shell told to end leaves its own child running, so that is told as well."""
+    said = tmp_path / "pid"
+    script = f"sleep 600 & echo $! > {said}; wait; true"
+    running = asyncio.ensure_future(run_child(["/bin/sh", "-c", script], {}))
+    async with asyncio.timeout(30):
+        while not said.exists() or not said.read_text().strip():
+            await asyncio.sleep(0.01)
+
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    async with asyncio.timeout(30):
+        while _is_alive(int(said.read_text())):
+            await asyncio.sleep(0.01)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
