@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 
 _GRACE_S = 10.0
+_END_S = 8.0  # its own end takes up to 5 s
 _SAID_LIMIT = 4096
 # Flags that the detached process needs as they were typed.
 _TEXTS = ("host", "target_host", "path", "reason", "ticket", "pid_file")
@@ -57,7 +59,12 @@ async def start_in_background(context: Context, arguments: Arguments, record: st
             env=environment,
             start_new_session=True,
         )
-        return await _wait_until_up(context, child, said, arguments.integer("timeout"), record)
+        try:
+            return await _wait_until_up(context, child, said, arguments.integer("timeout"), record)
+        except BaseException:
+            # Whoever does not hear of the tunnel must not be left with it.
+            await _end(child)
+            raise
     finally:
         os.close(handle)
         said.unlink(missing_ok=True)
@@ -90,9 +97,18 @@ async def _wait_until_up(
                 if tunnel.record == record:
                     return tunnel
         await asyncio.sleep(0.05)
-    child.terminate()
-    await child.wait()
     raise TimedOut(f"the background process had no tunnel after {timeout_s:g} s")
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        child.terminate()
+    try:
+        async with asyncio.timeout(_END_S):
+            await child.wait()
+    except TimeoutError:
+        child.kill()
+        await child.wait()
 
 
 def _failure(said: Path, code: int) -> CommanderError:
