@@ -183,6 +183,15 @@ class RecordReader:
         Raises Refused(record-unknown) when the server can't be asked.
         """
         asked = tuple(dict.fromkeys(uid for uid in uids if is_uid(uid)))[:MAX_ASKED]
+        found = await self._ask(asked)
+        # Another question may have seen and pinned a newer revision while this one was on its
+        # way; asked again, an honest server gives that one.
+        stale = tuple(uid for uid, one in found.items() if _code_of(one) == Code.SEAL_REVISION)
+        if stale:
+            found |= await self._ask(stale)
+        return found | {uid: _unknown(uid) for uid in uids if uid not in found}
+
+    async def _ask(self, asked: tuple[str, ...]) -> dict[str, Found]:
         request = GetSecretRequest(client_id=self._client_id, records=asked, seals=True)
         try:
             answer = await self._fetch(request)
@@ -195,7 +204,7 @@ class RecordReader:
             await self._catch_up()
         found = {uid: self._judge(sealed.get(uid) or _unknown(uid)) for uid in asked}
         await self._pins.save()
-        return found | {uid: _unknown(uid) for uid in uids if uid not in found}
+        return found
 
     def _judge(self, sealed: Sealed | Refused) -> Found:
         if isinstance(sealed, Refused):
@@ -216,6 +225,10 @@ class RecordReader:
         if uid not in self._links and len(self._links) >= MAX_ASKED:
             self._links.pop(next(iter(self._links)))
         self._links[uid] = links
+
+
+def _code_of(found: Found) -> str:
+    return found.code if isinstance(found, Refused) else ""
 
 
 def _needs(sealed: Sealed | Refused) -> int:

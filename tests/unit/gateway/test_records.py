@@ -129,3 +129,22 @@ async def test_no_change_of_an_answer_is_believed(world: World, seed: int) -> No
         assert caught.value.code in set(Code)
 
     assert open_sealed_record(state, good, None).seal.record == world.record.uid
+
+
+async def test_an_answer_that_was_overtaken_is_no_rollback(world: World) -> None:
+    """Two questions at once, the older answer last: it is asked again, and the record is used."""
+    reader = await reader_of(world)
+    overtaken = await answer_of(world)
+    world.edit(world.record, database("127.0.0.1", 6000))
+    await reader.read(world.record.uid)
+    honest, answers = world.server.get_secret, [overtaken]
+
+    async def late(request: payloads.GetSecretRequest) -> payloads.GetSecretResponse:
+        return answers.pop() if answers else await honest(request)
+
+    reader._fetch = late
+
+    record, _ = await reader.read(world.record.uid)
+
+    assert record.seal.revision == 2
+    assert answers == []
