@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,23 +12,14 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from commander.authority.refusals import Code
-from commander.backend.core import Core, open_core
-from commander.backend.storage import changes, nonces
-from commander.clock import ManualClock
+from commander.backend.core import Core
+from commander.backend.storage import changes
 from commander.errors import CommanderError, Refused
-from commander.ids import new_uid
 from commander.wire.records import RecordData
 from tests.support.backend_server import refused, running
 from tests.support.privilege import privileged
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def core(tmp_path: Path) -> AsyncIterator[Core]:
-    found = await open_core(tmp_path / "server.db", ManualClock())
-    yield found
-    await found.close()
 
 
 @pytest.fixture
@@ -109,21 +100,6 @@ async def test_cancelled_writer_leaves_memory_and_store_agreed(core: Core) -> No
     assert await cursor(core) == told
     await write()
     assert await cursor(core) == told
-
-
-async def test_nonce_is_claimed_once_until_it_expires(core: Core) -> None:
-    """Per principal."""
-    bob, eve = new_uid(), new_uid()
-
-    async def claim(principal: str, now: int) -> None:
-        async with core.database.transaction() as transaction:
-            await nonces.claim(transaction.connection, principal, b"n" * 16, now=now, keep_s=10)
-
-    await claim(bob, 100)
-    await claim(eve, 100)
-    with refused(Code.REQUEST_REPLAYED):
-        await claim(bob, 109)
-    await claim(bob, 111)
 
 
 async def test_disk_that_fails_to_sync_stops_all_writing(core: Core) -> None:
