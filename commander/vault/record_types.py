@@ -27,6 +27,7 @@ _HOST = re.compile(
     r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\Z", re.ASCII
 )
 _SECRET_TYPES = frozenset({"password", "secret", "oneTimeCode", "pinCode", "keyPair", "otp"})
+_SECRET_NAME = re.compile(r"passw|secret|passphrase|private ?key|token", re.IGNORECASE)
 _TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}\Z", re.ASCII)
 _GENERATE = re.compile(r"rand(?:,([0-9]{1,4}))?\Z", re.ASCII)
 DEFAULT_LENGTH = 20
@@ -153,6 +154,16 @@ def find_type(name: str) -> RecordType:
 def is_secret_type(field_type: str) -> bool:
     """Whether values of a field type are masked."""
     return field_type in _SECRET_TYPES
+
+
+def is_secret_field(field: Field) -> bool:
+    """
+    Whether a field of a record is masked: by its type, its own `privacyScreen`, or a name that
+    says so, since a field may come from a program that knows more types.
+    """
+    if is_secret_type(str(field.get("type"))) or field.get("privacyScreen") is True:
+        return True
+    return bool(_SECRET_NAME.search(f"{field.get('type')} {field.get('label', '')}"))
 
 
 @dataclass(frozen=True)
@@ -377,6 +388,6 @@ def masked(field: Field) -> list[Any]:
     values = field.get("value", [])
     if not isinstance(values, list):
         return []
-    if is_secret_type(str(field.get("type"))):
+    if is_secret_field(field):
         return ["********" for _ in values]
     return values

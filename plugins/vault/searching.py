@@ -10,7 +10,7 @@ from commander.errors import InvalidInput, TimedOut
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 from commander.plugin.results import Column, Result, Table
-from commander.vault.record_types import is_secret_type
+from commander.vault.record_types import is_secret_field
 from commander.vault.replica import OpenRecord
 from commander.vault.state import View
 from commander.wire.records import RecordData
@@ -90,7 +90,7 @@ def searchable(data: RecordData) -> str:
     """What is searched: title, type, notes and fields, but no secret; bounded."""
     parts = [data.title, data.type, data.notes[:MAX_TEXT]]
     for field in data.fields():
-        if not is_secret_type(str(field.get("type"))):
+        if not is_secret_field(field):
             parts.append(str(field.get("label", "")))
             values = field.get("value")
             parts += [_flat(value) for value in values] if isinstance(values, list) else []

@@ -181,6 +181,12 @@ def test_secrets_are_masked_by_type() -> None:
     assert masked({"type": "password", "value": ["x", "y"]}) == ["********", "********"]
     assert masked({"type": "login", "value": ["x"]}) == ["x"]
     assert masked({"type": "login", "value": "x"}) == []
+    for field in (
+        {"type": "text", "label": "DB Password", "value": ["x"]},
+        {"type": "text", "privacyScreen": True, "value": ["x"]},
+        {"type": "apiToken", "value": ["x"]},
+    ):
+        assert masked(field) == ["********"]
 
 
 @pytest.mark.parametrize("title", ["", "  ", "a\x00b", "a\nb", "\ud800", "x" * 257])
