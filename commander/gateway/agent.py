@@ -30,6 +30,7 @@ from commander.gateway.limits import (
     PING_EVERY_S,
     POLL_S,
     PONG_WITHIN_S,
+    RECONNECT_LIMIT_S,
     STEADY_S,
 )
 from commander.gateway.service import CommandService
@@ -160,7 +161,7 @@ class Agent:
         # A command may carry any moment of the second we started in, so the first that can be
         # told apart from a replay is one of the next second.
         await asyncio.sleep(max(0.0, int(self._service.started_at) + 1 - self._clock.now()))
-        waits = backoff(self._rng)
+        waits = backoff(self._rng, limit_s=RECONNECT_LIMIT_S)
         while True:
             began = self._clock.monotonic()
             try:
@@ -175,7 +176,7 @@ class Agent:
                 _log.warning("not connected: %s", str(error) or "no answer in time")
             self._check_still_a_gateway()
             if self._clock.monotonic() - began > STEADY_S:
-                waits = backoff(self._rng)
+                waits = backoff(self._rng, limit_s=RECONNECT_LIMIT_S)
             await asyncio.sleep(next(waits))
 
     async def _follower_ready(self) -> None:

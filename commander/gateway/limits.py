@@ -32,7 +32,8 @@ MAX_LOG_PAGES: Final = 2000
 PING_EVERY_S: Final = 3.0
 PONG_WITHIN_S: Final = 5.0
 STEADY_S: Final = 30.0
-FENCED_WAIT_S: Final = 60.0
+RECONNECT_LIMIT_S: Final = 2.0
+"""Longest pause between attempts: new tunnels work within five seconds of the server's return."""
 
 HELLO_S: Final = 30.0
 """From reply to a verified path; the client may try several kinds in turn."""

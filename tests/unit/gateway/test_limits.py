@@ -46,3 +46,10 @@ def test_open_tunnels_have_two_limits(open_tunnels: int, of_user: int, word: str
     )
 
     assert (word in reason) if word else (reason == "")
+
+
+def test_a_lost_connection_is_noticed_and_mended_in_time() -> None:
+    """Within ten seconds it is known to be dead, within five of the server's return it is back."""
+    assert limits.PING_EVERY_S + limits.PONG_WITHIN_S <= 10
+    # The call that comes first waits as long again before it tries.
+    assert 2 * limits.RECONNECT_LIMIT_S < 5
