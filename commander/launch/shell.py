@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import io
 import os
@@ -45,7 +44,7 @@ def _run(options: StartOptions) -> int:
         _say("notice: SSLKEYLOGFILE is ignored\n")
     # Everything behind it is needed for commands only, not for --version or a usage error.
     program: Any = importlib.import_module("commander.launch.shell_program")
-    code: int = asyncio.run(program.run(options, dict(os.environ)))
+    code: int = program.run_program(options, dict(os.environ))
     return code
 
 

@@ -51,6 +51,11 @@ class Shell:
     terminal: Terminal
 
 
+def run_program(options: StartOptions, environment: Mapping[str, str]) -> int:
+    """Run the shell in an event loop of its own; returns the exit code."""
+    return asyncio.run(run(options, environment))
+
+
 async def run(options: StartOptions, environment: Mapping[str, str]) -> int:
     """Build the shell and run what was asked for; returns the exit code."""
     terminal = find_terminal(sys.stdin, sys.stdout, sys.stderr, environment)
