@@ -262,3 +262,19 @@ def test_python_without_assertions_is_refused() -> None:
 
     assert done.returncode != 0
     assert "python -O" in done.stderr
+
+
+def test_no_token_is_spent_on_a_configuration_that_cannot_be_saved(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The place is tried before the server is asked."""
+    home.mkdir(mode=0o700)
+    (home / "logs").mkdir(mode=0o700)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("join1.AAAA"))
+    home.chmod(0o777)
+
+    assert main(["start", "--join", "-"]) == 2
+
+    told = capsys.readouterr().err
+    assert f"chmod go-w {home}" in told
+    assert "join string" not in told
