@@ -19,6 +19,7 @@ from commander.backend.identity import ServerIdentity
 from commander.backend.ledger import Ledger, check_time
 from commander.backend.ports import NobodyOnline, Presence
 from commander.backend.storage import audit, schema, statements
+from commander.backend.storage.accounts import SessionCache
 from commander.backend.storage.database import Database
 from commander.clock import Clock
 from commander.errors import Refused
@@ -84,6 +85,7 @@ class Core:
     ca_pem: str = ""
     presence: Presence = field(default_factory=NobodyOnline)
     guards: Guards = field(default_factory=Guards.fresh)
+    sessions: SessionCache = field(default_factory=SessionCache)
     challenge_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     @property

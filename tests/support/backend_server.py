@@ -185,6 +185,7 @@ async def running(
     core = await open_core(directory / "server.db", clock, ca_pem=authority.pem)
     context = tls.server_context(directory / "tls.pem", directory / "tls.key")
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
         build_app(core), http=ImpatientHttpProtocol, ws="none", lifespan="off", log_config=None,
         h11_max_incomplete_event_size=HEADERS_BYTES, timeout_graceful_shutdown=2,

@@ -12,6 +12,7 @@ from commander.authority.decide import Action, decide
 from commander.authority.refusals import Code
 from commander.authority.state import State
 from commander.backend.core import Caller, Core
+from commander.backend.services.sync import decide_alive
 from commander.backend.storage import audit
 from commander.crypto.signing import VerifyKey
 from commander.errors import InvalidInput, Refused, Tampered
@@ -31,11 +32,13 @@ async def append(core: Core, caller: Caller, request: AuditAppend) -> AuditAppen
     """
     Store a producer's next events; those stored already are skipped when they are the same.
 
-    Raises Refused: too-large, request-malformed, seal-broken (forged, of another producer, or
+    Raises Refused: device-unknown, too-large, request-malformed, seal-broken (forged, of another producer, or
     not what was stored before), seal-revision (a gap).
     """
     if len(request.events) > PAGE_EVENTS:
         raise Refused(f"at most {PAGE_EVENTS} events at once", code=Code.TOO_LARGE)
+    if caller.kind == "device":
+        decide_alive(core.state, caller)
     entries = [_parse(raw, caller) for raw in request.events]
     key = VerifyKey(_key_of(core.state, caller))
     async with core.database.transaction() as transaction:

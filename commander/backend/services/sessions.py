@@ -47,8 +47,7 @@ async def find(core: Core, name: str, device: str) -> SessionRow:
 
     Raises Refused (session-unknown, session-expired).
     """
-    async with core.database.reading() as connection:
-        row = await accounts.session(connection, digest_of(name))
+    row = await _read(core, digest_of(name))
     if row is None or row.device != device:
         raise Refused("no such session", code=Code.SESSION_UNKNOWN, hint="log in")
     now = core.now()
@@ -59,13 +58,25 @@ async def find(core: Core, name: str, device: str) -> SessionRow:
     return row
 
 
+async def _read(core: Core, digest: bytes) -> SessionRow | None:
+    row, ends = core.sessions.get(digest), core.sessions.ends
+    if row is None:
+        async with core.database.reading() as connection:
+            row = await accounts.session(connection, digest)
+        if row is not None:
+            core.sessions.keep(row, ends=ends)
+    return row
+
+
 async def _touch(core: Core, row: SessionRow, now: int) -> SessionRow:
+    touched, ends = replace(row, last_used=now), core.sessions.ends
     try:
         async with core.database.transaction() as transaction:
             await accounts.touch_session(transaction.connection, row.digest, now=now)
+            transaction.on_commit(lambda: core.sessions.keep(touched, ends=ends))
     except Refused:
         return row  # a full disk must not keep people from reading
-    return replace(row, last_used=now)
+    return touched
 
 
 async def still_there(connection: AsyncConnection, caller: Caller) -> None:
@@ -95,8 +106,7 @@ def check_device(state: State, row: SessionRow) -> None:
 
 async def show(core: Core, caller: Caller, request: Empty) -> SessionState:
     """Say who the session is for."""
-    async with core.database.reading() as connection:
-        row = await accounts.session(connection, caller.session)
+    row = await _read(core, caller.session)
     if row is None:
         raise Refused("the session was ended", code=Code.SESSION_UNKNOWN, hint="log in")
     return SessionState(row.user, row.device, row.created + SESSION_LIFE_S, SESSION_IDLE_S)
@@ -106,4 +116,5 @@ async def log_out(core: Core, caller: Caller, request: Empty) -> Empty:
     """End the caller's session; no later request of it succeeds."""
     async with core.database.transaction() as transaction:
         await accounts.end_session(transaction.connection, caller.session)
+        transaction.on_commit(lambda: core.sessions.drop(caller.session))
     return Empty()

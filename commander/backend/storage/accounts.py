@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from sqlalchemy import delete, insert, select, update
@@ -33,6 +34,38 @@ class SessionRow:
     device_key: bytes
     created: int
     last_used: int
+
+
+class SessionCache:
+    """
+    Sessions that were read lately, so that most requests need no look into the store.
+
+    A session is dropped when its end is committed; `ends` counts those, so that a row read
+    before an end is not kept after it.
+    """
+
+    def __init__(self, *, most: int = 20_000) -> None:
+        self._most = most
+        self._rows: OrderedDict[bytes, SessionRow] = OrderedDict()
+        self.ends = 0
+
+    def get(self, digest: bytes) -> SessionRow | None:
+        """The row, when it is kept."""
+        return self._rows.get(digest)
+
+    def keep(self, row: SessionRow, *, ends: int) -> None:
+        """Keep a row that was read, or begun to be read, when `ends` was this."""
+        if ends != self.ends:
+            return
+        self._rows.pop(row.digest, None)
+        self._rows[row.digest] = row
+        while len(self._rows) > self._most:
+            self._rows.popitem(last=False)
+
+    def drop(self, digest: bytes) -> None:
+        """Forget a session that ended."""
+        self.ends += 1
+        self._rows.pop(digest, None)
 
 
 async def add(connection: AsyncConnection, account: NewAccount, *, now: int) -> None:

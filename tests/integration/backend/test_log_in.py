@@ -71,6 +71,10 @@ async def test_new_device_logs_in_certifies_itself_and_only_then_works(
         await person.call(calls.GATEWAYS, calls.Empty())
     with refused(Code.DEVICE_UNKNOWN):
         await person.call(calls.COMMIT, calls.Commit())
+    with refused(Code.DEVICE_UNKNOWN):
+        await person.call(calls.AUDIT_APPEND, calls.AuditAppend(()))
+    with refused(Code.OBJECT_UNKNOWN):
+        await person.call(calls.HISTORY, calls.HistoryRequest(admin.vault.view.root))
     login = admin.account.unlocked(device, session=answer.session, expires=answer.expires)
 
     vault = Vault.offline(login, person.api, clock=server.clock)

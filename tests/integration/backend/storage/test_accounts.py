@@ -5,7 +5,7 @@ from sqlalchemy.exc import IntegrityError
 
 from commander.backend.core import Core
 from commander.backend.storage import accounts
-from commander.backend.storage.accounts import SessionRow
+from commander.backend.storage.accounts import SessionCache, SessionRow
 from commander.ids import new_uid
 from commander.wire.calls import NewAccount, NewInvitation
 
@@ -68,3 +68,19 @@ async def test_invitation_is_known_after_it_was_stored(core: Core) -> None:
         assert not await accounts.has_invitation(transaction.connection, invitation.voucher)
         await accounts.add_invitation(transaction.connection, invitation, now=1)
         assert await accounts.has_invitation(transaction.connection, invitation.voucher)
+
+
+def test_kept_sessions_end_when_they_end_and_none_read_before_comes_back() -> None:
+    """A row that was read while its session ended is not kept; the memory is bounded."""
+    cache = SessionCache(most=2)
+    rows = [SessionRow(bytes([n]) * 32, new_uid(), new_uid(), bytes(32), 0, 0) for n in range(3)]
+    for row in rows:
+        cache.keep(row, ends=cache.ends)
+    assert [cache.get(row.digest) is not None for row in rows] == [False, True, True]
+
+    before = cache.ends
+    cache.drop(rows[2].digest)
+    cache.keep(rows[2], ends=before)
+
+    assert cache.get(rows[2].digest) is None
+    assert cache.get(rows[1].digest) == rows[1]
