@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from commander.api.bootstrap import connector, learn_server
-from commander.api.tls import check_fingerprint, unverified_context, verified_context
+from commander.api.tls import verified_context
 from commander.api.transport import HttpAnswer
 from commander.crypto.box import BoxPrivateKey
 from commander.crypto.kdf import sha256
@@ -145,34 +145,6 @@ async def test_what_is_no_commander_server_is_told_so(
     """A web server, a proxy's page, nothing."""
     with pytest.raises(error):
         await learn_server(ADDRESS, FakeNetwork(answer, answer).connect, ca=CA)
-
-
-def test_contexts_verify_by_default() -> None:
-    """The verified one checks names and certificates; rubbish is no CA."""
-    context = verified_context(CA)
-
-    assert context.check_hostname
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert unverified_context().verify_mode is ssl.CERT_NONE
-    assert verified_context("").verify_mode is ssl.CERT_REQUIRED
-    with pytest.raises(InvalidInput):
-        verified_context("no certificate")
-    with pytest.raises(InvalidInput):
-        verified_context("x" * 300_000)
-
-
-def test_key_log_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """B025: SSLKEYLOGFILE gives no session keys away."""
-    monkeypatch.setenv("SSLKEYLOGFILE", "/nonexistent/keys")
-
-    assert verified_context(CA).keylog_filename is None
-
-
-@pytest.mark.parametrize("ca", ["", "-----BEGIN CERTIFICATE-----", CA + CA])
-def test_what_is_not_one_certificate_has_no_fingerprint(ca: str) -> None:
-    """Nothing, a beginning, two of them."""
-    with pytest.raises(Tampered):
-        check_fingerprint(ca, fingerprint(CA))
 
 
 async def test_second_certificate_beside_the_pinned_one_is_named() -> None:

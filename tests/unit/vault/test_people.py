@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from commander.authority.refusals import Code
-from commander.authority.statements import Right
 from commander.clock import ManualClock
 from commander.errors import Conflict, InvalidInput, NotFound, Refused
 from commander.vault.people import RoleChange
@@ -110,82 +109,3 @@ async def test_removed_device_and_user_are_out(
     await bob.sync()
 
     assert not bob.view.folders
-
-
-async def test_shared_folder_is_shared_changed_and_unshared(
-    ann: Vault, server: MemoryServer, clock: ManualClock
-) -> None:
-    """Members are listed owner first; the same share again is no change."""
-    bob = await second_vault(server, clock, ann, "bob@example.org")
-    await ann.sync()
-    folder = (await ann.create_shared_folder("Shared")).uid
-    application = await ann.applications.create("App")
-    await ann.applications.share_folder(application.uid, folder)
-
-    assert await ann.sharing.share_with_user(folder, bob.user, (Right.VIEW,))
-    assert not await ann.sharing.share_with_user(folder, bob.user, (Right.VIEW,))
-    assert await ann.sharing.share_with_user(folder, bob.user, (Right.VIEW, Right.EDIT))
-    await bob.sync()
-    assert folder in bob.view.folders
-
-    members = [(m.kind, m.name, m.rights) for m in ann.sharing.members(folder)]
-    assert members == [
-        ("owner", "ann@example.org", ("view", "edit", "share")),
-        ("application", "App", ("view",)),
-        ("user", "bob@example.org", ("view", "edit")),
-    ]
-    assert await ann.sharing.unshare(folder, bob.user)
-    assert not await ann.sharing.unshare(folder, bob.user)
-    await bob.sync()
-    assert folder not in bob.view.folders
-
-
-async def test_only_shared_folders_are_shared(
-    ann: Vault, server: MemoryServer, clock: ManualClock
-) -> None:
-    """Not the personal root, not a folder within one, not with nobody."""
-    inner = await ann.create_folder("Inner")
-    shared = await ann.create_shared_folder("Shared")
-    application = await ann.applications.create("App")
-
-    for folder in (inner.uid, ann.view.root):
-        with pytest.raises(Conflict):
-            await ann.sharing.share_with_user(folder, ann.user, (Right.VIEW,))
-        with pytest.raises(InvalidInput):
-            await ann.applications.share_folder(application.uid, folder)
-    with pytest.raises(NotFound):
-        await ann.sharing.share_with_user(shared.uid, "A" * 22, (Right.VIEW,))
-
-
-@pytest.mark.parametrize("minutes", [0, -1, 1441])
-async def test_token_life_is_bounded(ann: Vault, minutes: int) -> None:
-    """One minute to a day."""
-    application = await ann.applications.create("App")
-
-    with pytest.raises(InvalidInput):
-        await ann.applications.add_gateway(application.uid, "gw", minutes=minutes)
-
-
-@pytest.mark.parametrize("title", ["", " x", "a\nb", "x" * 129])
-async def test_odd_names_of_applications_are_refused(ann: Vault, title: str) -> None:
-    """Names are printable, and as they look."""
-    with pytest.raises(InvalidInput):
-        await ann.applications.create(title)
-
-
-async def test_removed_application_is_gone(ann: Vault) -> None:
-    """With its key nothing more can be done."""
-    application = await ann.applications.create("App")
-    await ann.applications.remove(application.uid)
-
-    assert ann.applications.all() == []
-    with pytest.raises(Refused):
-        await ann.applications.add_gateway(application.uid, "gw")
-
-
-async def test_gateways_are_none_before_one_enrols(ann: Vault) -> None:
-    """A token alone is no gateway."""
-    application = await ann.applications.create("App")
-    await ann.applications.add_gateway(application.uid, "gw")
-
-    assert await ann.applications.gateways() == []

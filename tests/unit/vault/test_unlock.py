@@ -8,12 +8,8 @@ import pytest
 
 from commander.clock import ManualClock
 from commander.config.paths import Paths
-from commander.crypto import aead
-from commander.errors import InvalidInput, NotLoggedIn
-from commander.vault.accounts import Identity
-from commander.vault.device import DeviceFile, read_device, remove_device, write_device
-from commander.vault.replica import Replica
-from commander.vault.store import Store
+from commander.errors import NotLoggedIn
+from commander.vault.device import write_device
 from commander.vault.unlock import (
     Unlocked,
     check_login,
@@ -40,57 +36,6 @@ def login(paths: Paths) -> Unlocked:
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
-
-
-def test_device_file_comes_back(paths: Paths, login: Unlocked) -> None:
-    """All of it, in a file only its owner reads, whose repr shows no key."""
-    assert read_device(paths.device_file) == login.device
-    assert paths.device_file.stat().st_mode & 0o777 == 0o600
-    assert repr(login.device.sign_key) not in repr(login.device)
-
-
-def test_missing_device_file_means_not_logged_in(paths: Paths) -> None:
-    """With the way to an account."""
-    with pytest.raises(NotLoggedIn) as caught:
-        read_device(paths.device_file)
-
-    assert "login" in caught.value.hint
-
-
-def test_every_truncation_of_the_device_file_is_named(paths: Paths, login: Unlocked) -> None:
-    """A damaged file is an error with its name, never a crash or a half device."""
-    data = paths.device_file.read_bytes()
-    for cut in range(0, len(data) - 2, 7):
-        paths.device_file.write_bytes(data[:cut])
-        with pytest.raises(InvalidInput):
-            read_device(paths.device_file)
-
-
-def test_readable_device_file_is_refused(paths: Paths, login: Unlocked) -> None:
-    """With the command that repairs it."""
-    paths.device_file.chmod(0o644)
-
-    with pytest.raises(InvalidInput) as caught:
-        read_device(paths.device_file)
-
-    assert "chmod" in caught.value.hint
-
-
-def test_device_file_of_a_later_version_is_named(paths: Paths, login: Unlocked) -> None:
-    """Not overwritten, not guessed."""
-    text = paths.device_file.read_text().replace('"version": 1', '"version": 2')
-    paths.device_file.write_text(text)
-
-    with pytest.raises(InvalidInput, match="version 2"):
-        read_device(paths.device_file)
-
-
-def test_removed_device_is_gone(paths: Paths, login: Unlocked) -> None:
-    """Twice is no error."""
-    remove_device(paths.device_file)
-    remove_device(paths.device_file)
-
-    assert not paths.device_file.exists()
 
 
 def test_kept_login_is_resumed(paths: Paths, login: Unlocked, clock: ManualClock) -> None:
@@ -190,51 +135,3 @@ def test_damaged_login_locks(paths: Paths, login: Unlocked, clock: ManualClock, 
 
         with pytest.raises(NotLoggedIn):
             resume_login(paths, clock)
-
-
-def replica_of(device: DeviceFile, cursor: int) -> Replica:
-    replica = Replica(device.user, Identity.generate())
-    replica.cursor = cursor
-    return replica
-
-
-def test_cache_of_another_key_or_user_is_not_used(tmp_path: Path, login: Unlocked) -> None:
-    """It is fetched anew instead."""
-    path = tmp_path / "home" / "cache.bin"
-    store = Store(path, login.data_key, login.device.user)
-    store.save(replica_of(login.device, 3).snapshot())
-
-    found = store.load()
-    assert found is not None
-    assert found.cursor == 3
-    assert Store(path, aead.new_key(), login.device.user).load() is None
-    assert Store(path, login.data_key, "someone").load() is None
-
-
-def test_every_truncation_of_the_cache_is_dropped(tmp_path: Path, login: Unlocked) -> None:
-    """A damaged cache is no cache."""
-    path = tmp_path / "home" / "cache.bin"
-    store = Store(path, login.data_key, login.device.user)
-    store.save(replica_of(login.device, 3).snapshot())
-    data = path.read_bytes()
-
-    for cut in range(len(data)):
-        path.write_bytes(data[:cut])
-        assert store.load() is None
-
-
-def test_older_state_does_not_replace_a_newer_one(tmp_path: Path, login: Unlocked) -> None:
-    """Of two shells that save, the one that has seen more stays."""
-    store = Store(tmp_path / "home" / "cache.bin", login.data_key, login.device.user)
-    store.save(replica_of(login.device, 5).snapshot())
-    store.save(replica_of(login.device, 4).snapshot())
-    found = store.load()
-    assert found is not None
-    assert found.cursor == 5
-
-    store.save(replica_of(login.device, 6).snapshot())
-    found = store.load()
-    assert found is not None
-    assert found.cursor == 6
-    store.remove()
-    assert store.load() is None
