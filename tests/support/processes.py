@@ -291,8 +291,13 @@ class Family:
 
     def _environment(self, home: Home, more: Mapping[str, str] | None) -> dict[str, str]:
         # A family inside a child of another one adds its mark, so that both find what is left.
-        marks = ":".join(filter(None, (os.environ.get(MARK), self.mark)))
+        marks = ":".join((*inherited_mark().values(), self.mark))
         return home.environment(**(more or {})) | {MARK: marks}
+
+
+def inherited_mark() -> dict[str, str]:
+    """What a server that is no member of a family gets into its environment, to be found as well."""
+    return {MARK: os.environ[MARK]} if MARK in os.environ else {}
 
 
 def program(command: Sequence[str | Path]) -> list[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from tests.support.processes import Child
+from tests.support.processes import Child, inherited_mark
 
 _PATTERN = bytes(range(256)) * 256
 
@@ -53,7 +53,7 @@ class HttpServer:
         popen = subprocess.Popen(
             [*self._prefix, sys.executable, "-m", __name__, self.host, str(self.port)],
             cwd=Path(__file__).resolve().parents[3],
-            env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"},
+            env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **inherited_mark()},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.privilege import as_user
-from tests.support.processes import Child
+from tests.support.processes import Child, inherited_mark
 from tests.support.waiting import NeverHappened, free_port
 
 SUPERUSER = "postgres"
@@ -151,7 +151,7 @@ class Postgres:
             "postgres",
             subprocess.Popen(
                 [*self._prefix, *as_user(SUPERUSER, *command)],
-                env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+                env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **inherited_mark()},
                 cwd=self._directory,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

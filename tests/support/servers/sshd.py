@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.processes import Child
+from tests.support.processes import Child, inherited_mark
 from tests.support.waiting import NeverHappened, free_port
 
 _ATTEMPTS = 3
@@ -140,7 +140,7 @@ class Sshd:
             "sshd",
             subprocess.Popen(
                 [*self._prefix, server, "-D", "-e", "-f", str(configuration)],
-                env={"PATH": os.environ["PATH"]},
+                env={"PATH": os.environ["PATH"], **inherited_mark()},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
