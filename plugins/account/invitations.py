@@ -7,11 +7,11 @@ from pathlib import Path
 
 from commander.api.client import Api
 from commander.authority.log import replay
-from commander.errors import CommanderError, InvalidInput
+from commander.errors import InvalidInput
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 from commander.plugin.results import Document, Plain, Result, Shape
-from commander.vault.device import new_device, write_device
+from commander.vault.device import new_device
 from commander.vault.enrolment import Candidate, accept_commit, new_candidate
 from commander.vault.replica import Replica
 from commander.vault.session import Vault
@@ -33,10 +33,10 @@ from plugins.account.joining import (
 from plugins.account.kit import make_kit
 from plugins.account.passwords import read_new_password
 from plugins.account.setup import (
-    after_failure,
     check_files,
     check_no_account,
     existing_account,
+    kept_account,
     kit_lines,
     save_kit,
 )
@@ -83,7 +83,7 @@ async def accept(context: Context, arguments: Arguments) -> Result:
     api = open_api(context, server)
     try:
         return await _accept(context, arguments, join, api)
-    except CommanderError:
+    except BaseException:
         await api.close()
         raise
 
@@ -110,17 +110,14 @@ async def _accept(context: Context, arguments: Arguments, join: Join, api: Api) 
     )
     kit = make_kit(device, candidate.secret, None, ca_fingerprint(api.server))
     kit_file = save_kit(arguments, kit)
-    try:
-        request = calls.AcceptRequest(voucher, candidate.account(), commit)
+    request = calls.AcceptRequest(voucher, candidate.account(), commit)
+    async with kept_account(context, device, kit, kit_file) as made:
         answer = await api.call(calls.ACCEPT, request)
-    except CommanderError as error:
-        after_failure(context, error, device, kit, kit_file)
-        raise
-    login = candidate.unlocked(device, session=answer.session, expires=answer.expires)
-    write_device(context.paths.device_file, device)
-    api.caller = caller_of(login)
-    vault = await Vault.open(login, api, clock=context.clock, store=store_of(context, login))
-    await begin_session(context, login, vault, api)
+        made.is_certain = True
+        login = candidate.unlocked(device, session=answer.session, expires=answer.expires)
+        api.caller = caller_of(login)
+        vault = await Vault.open(login, api, clock=context.clock, store=store_of(context, login))
+        await begin_session(context, login, vault, api)
     values: dict[str, Plain] = {"account": email, "server": api.server.address}
     lines = [f"Account {email} is ready, and you are logged in."]
     lines += kit_lines(kit, kit_file, values)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,18 +81,20 @@ async def setup(context: Context, arguments: Arguments) -> Result:
     # The kit is safe before the server knows the account: an account without it would be lost.
     kit = make_kit(device, candidate.secret, candidate.identity.root, ca_fingerprint(server))
     kit_file = save_kit(arguments, kit)
-    try:
-        answer = await api.call(calls.SETUP, request)
-    except CommanderError as error:
-        await api.close()
-        after_failure(context, error, device, kit, kit_file)
-        raise
-    login = candidate.unlocked(device, session=answer.session, expires=answer.expires)
-    write_device(context.paths.device_file, device)
-    api.caller = caller_of(login)
-    vault = await Vault.open(login, api, clock=context.clock, store=store_of(context, login))
-    await begin_session(context, login, vault, api)
-    gateway = None if arguments.flag("no_gateway") else await first_gateway(vault, api, arguments)
+    async with kept_account(context, device, kit, kit_file) as made:
+        try:
+            answer = await api.call(calls.SETUP, request)
+            made.is_certain = True
+            login = candidate.unlocked(device, session=answer.session, expires=answer.expires)
+            api.caller = caller_of(login)
+            store = store_of(context, login)
+            vault = await Vault.open(login, api, clock=context.clock, store=store)
+            await begin_session(context, login, vault, api)
+        except BaseException:
+            await api.close()
+            raise
+        is_wanted = not arguments.flag("no_gateway")
+        gateway = await first_gateway(vault, api, arguments) if is_wanted else None
     return _result(arguments, kit, kit_file, gateway)
 
 
@@ -115,7 +119,7 @@ def check_no_account(known: str) -> None:
     if known:
         raise Conflict(
             f"this machine has account {known} already",
-            hint="use --home DIR for another account on one machine",
+            hint="log in: commander login; --home DIR keeps another account on one machine",
         )
 
 
@@ -136,24 +140,58 @@ def save_kit(arguments: Arguments, kit: Kit) -> str:
     return path
 
 
-def after_failure(
-    context: Context, error: CommanderError, device: DeviceFile, kit: Kit, kit_file: str
-) -> None:
-    """
-    Take the kit back when no account was made; keep everything when that is not known.
+@dataclass
+class Making:
+    """How far the making of an account is known to have come."""
 
-    A join string works once: an account whose answer was lost must stay reachable.
+    is_certain: bool = False
+
+
+@asynccontextmanager
+async def kept_account(
+    context: Context, device: DeviceFile, kit: Kit, kit_file: str
+) -> AsyncIterator[Making]:
     """
-    if isinstance(error, Unreachable) and not isinstance(error, NotSent):
-        write_device(context.paths.device_file, device)
+    Lose no account that the server may have made, whatever ends the block.
+
+    A join string works once: what opens the account is on disk before the server hears of it. It is
+    taken back only when no account was made; else a kit that is in no file is shown.
+    """
+    making = Making()
+    write_device(context.paths.device_file, device)
+    try:
+        yield making
+    except BaseException as error:
+        if not making.is_certain and was_refused(error):
+            _take_back(context, kit_file)
+            raise
         if not kit_file:
             context.console.notice(kit.text())
-        context.console.notice(
-            "it is not known whether the account was made: try `commander login`; if that is "
-            f"refused, remove {context.paths.device_file} and try again"
-        )
-    elif kit_file:
+        context.console.notice(_what_is_left(context, kit_file, making))
+        raise
+
+
+def _take_back(context: Context, kit_file: str) -> None:
+    context.paths.device_file.unlink(missing_ok=True)
+    if kit_file:
         Path(kit_file).unlink(missing_ok=True)
+
+
+def was_refused(error: BaseException) -> bool:
+    """Whether a failed call certainly changed nothing on the server."""
+    if isinstance(error, NotSent):
+        return True
+    return isinstance(error, CommanderError) and not isinstance(error, Unreachable)
+
+
+def _what_is_left(context: Context, kit_file: str, making: Making) -> str:
+    if making.is_certain:
+        return "the account is made: go on with `commander login`"
+    files = " and ".join(filter(None, (str(context.paths.device_file), kit_file)))
+    return (
+        "it is not known whether the account was made: try `commander login`; if that is refused, "
+        f"remove {files} and try again"
+    )
 
 
 async def first_gateway(vault: Vault, api: Api, arguments: Arguments) -> FirstGateway:
