@@ -15,7 +15,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -212,23 +212,25 @@ class Stream(threading.Thread):
 
 
 class Work:
-    """One tunnel in use and records being added, until `stop`; a context manager."""
+    """One tunnel in use, others opened and records added, until `stop`; a context manager."""
 
-    def __init__(self, world: World, *words: str, adds_records: bool = True) -> None:
+    def __init__(self, world: World, *words: str) -> None:
         self._world = world
         self._stopping = threading.Event()
         self._words = words
-        self._adds_records = adds_records
         self.failures: list[subprocess.CompletedProcess[str]] = []
-        self._adder = threading.Thread(target=self._add_records, daemon=True)
+        self._loops = [
+            threading.Thread(target=self._repeat, args=(step,), daemon=True)
+            for step in (self._add_record, self._open_short_tunnel)
+        ]
 
     def __enter__(self) -> Self:
         self.tunnel, self.port = self._world.user.start_tunnel(RECORD, *self._words)
         self.streams = [Stream(self.port, ECHO), Stream(self.port, FLOOD)]
         for stream in self.streams:
             assert stream.is_going.wait(30), f"no byte came through: {stream.cause}"
-        if self._adds_records:
-            self._adder.start()
+        for loop in self._loops:
+            loop.start()
         return self
 
     def go_on(self, seconds: float) -> None:
@@ -239,8 +241,9 @@ class Work:
     def stop(self) -> None:
         """Let the records be, and take the streams away; idempotent."""
         self._stopping.set()
-        if self._adder.is_alive():
-            self._adder.join(90)
+        for loop in self._loops:
+            loop.join(90)
+            assert not loop.is_alive(), "a command hangs"
         for stream in self.streams:
             stream.leave()
             stream.join(30)
@@ -270,16 +273,23 @@ class Work:
         ends = [stream.ended_at for stream in self.streams if stream.ended_at is not None]
         return max(0.0, max(ends) - begin)
 
-    def _add_records(self) -> None:
+    def _repeat(self, step: Callable[[], subprocess.CompletedProcess[str]]) -> None:
         while not self._stopping.is_set():
-            title = f"record-{self._world.next_number():06}"
-            done = self._world.user.run(
-                "record-add", "-t", title, "-rt", "login", "--folder", FOLDER, "login=nobody"
-            )
-            if done.returncode == 0:
-                self._world.acknowledged.add(title)
-            else:
+            done = step()
+            if done.returncode != 0:
                 self.failures.append(done)
+
+    def _add_record(self) -> subprocess.CompletedProcess[str]:
+        title = f"record-{self._world.next_number():06}"
+        done = self._world.user.run(
+            "record-add", "-t", title, "-rt", "login", "--folder", FOLDER, "login=nobody"
+        )
+        if done.returncode == 0:
+            self._world.acknowledged.add(title)
+        return done
+
+    def _open_short_tunnel(self) -> subprocess.CompletedProcess[str]:
+        return self._world.user.run("pam", "tunnel", "start", RECORD, "--new", "--run", "true")
 
 
 def check_echo(world: World) -> None:
