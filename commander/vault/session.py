@@ -42,7 +42,7 @@ from commander.wire.seals import read_record_seal
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 8
-MAX_PAGES = 10_000
+MAX_PAGES = 1_000
 VIEW_S = 5.0
 # Another writer was faster: build the same change again on what it made.
 _RETRY = frozenset(
@@ -82,6 +82,8 @@ class Vault:
         self._author = Author(
             self.user, self.device, login.identity.sign, login.device.signing_key()
         )
+        # One change at a time: two drafts at the same head would only refuse each other. Every
+        # call within has a deadline.
         self._lock = asyncio.Lock()
         self._view: View | None = None
         self._synced_at: float | None = None
