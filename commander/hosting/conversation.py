@@ -48,7 +48,9 @@ from commander.wire.commands import (
 
 # The gateway could not judge the command yet; signed anew it can.
 _ONCE_MORE = {Code.COMMAND_BEFORE_START, Code.LOG_BEHIND, Code.RECORD_BEHIND}
-_SERVER_CODES = frozenset(code for code, (said_by, _) in EXPLANATIONS.items() if "server" in said_by)
+_SERVER_CODES = frozenset(
+    code for code, (said_by, _) in EXPLANATIONS.items() if "server" in said_by
+)
 MAX_TEXT = 500
 
 
