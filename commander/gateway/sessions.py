@@ -8,6 +8,7 @@ ten seconds; who does not hold any more is killed: RST to both sides, and an aud
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -20,7 +21,8 @@ from commander.authority.decide import Refuse
 from commander.authority.refusals import Code
 from commander.authority.state import State
 from commander.clock import Clock
-from commander.errors import CommanderError
+from commander.codec import decode
+from commander.errors import CommanderError, InvalidInput
 from commander.gateway.limits import HELLO_S
 from commander.gateway.rights import Rights, ends_at, judge_rights
 from commander.gateway.targets import TargetConnector
@@ -29,8 +31,13 @@ from commander.tunnel.engine import TunnelEnd
 from commander.tunnel.keys import ConversationKeys
 from commander.tunnel.path import Binding, Path
 from commander.tunnel.reports import StreamReport, TunnelLimits
+from commander.wire.commands import StreamMeta
 
 _log = logging.getLogger(__name__)
+# A stream's meta is the client's word: bounded here, shown in audit, and decides nothing.
+MAX_META_BYTES = 512
+MAX_PROGRAM = 32
+MAX_PROGRAMS = 8
 WriteEvent = Callable[[Event], Awaitable[None]]
 MakePath = Callable[[], Awaitable[tuple[Path, Binding]]]
 """Opens one path of a conversation. Raises CommanderError."""
@@ -45,6 +52,7 @@ class _Tally:
         self.streams_refused = 0
         self.bytes_to_target = 0
         self.bytes_from_target = 0
+        self.programs: set[str] = set()
 
     def path_up(self, kind: str, generation: int) -> None:
         """Remember what carried the tunnel last."""
@@ -54,8 +62,12 @@ class _Tally:
         """Nothing to count."""
 
     def stream_opened(self, stream: int, meta: bytes) -> None:
-        """Count a connection."""
+        """Count a connection, and note the program that the client says is behind it."""
         self.streams += 1
+        with contextlib.suppress(InvalidInput):
+            program = clip(decode(StreamMeta, meta, limit=MAX_META_BYTES).program, MAX_PROGRAM)
+            if program and len(self.programs) < MAX_PROGRAMS:
+                self.programs.add(program)
 
     def stream_closed(self, report: StreamReport) -> None:
         """Add a connection's bytes."""
@@ -192,7 +204,7 @@ class Sessions:
                 bytes_from_target=tally.bytes_from_target,
                 streams=tally.streams,
                 streams_refused=tally.streams_refused,
-                programs="",
+                programs=", ".join(sorted(tally.programs)),
                 reason=clip(reason),
             )
         )

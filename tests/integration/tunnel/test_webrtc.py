@@ -29,7 +29,7 @@ from tests.integration.tunnel.webrtc_ends import (
 pytestmark = pytest.mark.integration
 
 FLOOD = 20_000
-LAG_S = 0.1
+LAG_S = 5.0
 
 
 @pytest.fixture
