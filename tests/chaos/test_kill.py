@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.kills import KILLS
+from tests.chaos.kills import KILLS, check_audit
 from tests.chaos.world import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with World(tmp_path_factory.mktemp("kill")) as world:
         yield world
+        check_audit(world)
 
 
 @pytest.mark.parametrize("part", KILLS)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -37,6 +38,7 @@ from tests.support.product import FOLDER, Product, User
 from tests.support.waiting import until
 
 RECORD = "Echo"
+BATCH = 10  # records of one batch
 
 
 class World:
@@ -45,7 +47,7 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.product = Product(directory)
         self.target = Target()
-        self.acknowledged: set[str] = set()  # titles of records whose making exited with 0
+        self.acknowledged: set[str] = set()  # titles of records that were said to be made
         self._number = 0
 
     def start(self) -> None:
@@ -71,6 +73,16 @@ class World:
         """A number that no other record has."""
         self._number += 1
         return self._number
+
+    def start_adding(self, count: int) -> Child:
+        """Start a batch that adds records one after the other, and says so of each."""
+        titles = [f"record-{self.next_number():06}" for _ in range(count)]
+        line = "record-add -t {} -rt login --folder {} login=nobody"
+        return self.user.start("-c", "\n".join(line.format(title, FOLDER) for title in titles))
+
+    def note_added(self, adding: Child) -> None:
+        """Take note of what a batch has said to be made, however it ended."""
+        self.acknowledged |= set(re.findall(r"record '(record-\d+)' made", adding.output))
 
     def missing_records(self) -> set[str]:
         """Titles that were acknowledged and are not there; must be empty."""
@@ -221,7 +233,7 @@ class Work:
         self.failures: list[subprocess.CompletedProcess[str]] = []
         self._loops = [
             threading.Thread(target=self._repeat, args=(step,), daemon=True)
-            for step in (self._add_record, self._open_short_tunnel)
+            for step in (self._add_records, self._open_short_tunnel)
         ]
 
     def __enter__(self) -> Self:
@@ -279,14 +291,11 @@ class Work:
             if done.returncode != 0:
                 self.failures.append(done)
 
-    def _add_record(self) -> subprocess.CompletedProcess[str]:
-        title = f"record-{self._world.next_number():06}"
-        done = self._world.user.run(
-            "record-add", "-t", title, "-rt", "login", "--folder", FOLDER, "login=nobody"
-        )
-        if done.returncode == 0:
-            self._world.acknowledged.add(title)
-        return done
+    def _add_records(self) -> subprocess.CompletedProcess[str]:
+        adding = self._world.start_adding(BATCH)
+        status = adding.wait(deadline_s=90)
+        self._world.note_added(adding)
+        return subprocess.CompletedProcess(["record-add"], status, "", adding.output)
 
     def _open_short_tunnel(self) -> subprocess.CompletedProcess[str]:
         return self._world.user.run("pam", "tunnel", "start", RECORD, "--new", "--run", "true")
