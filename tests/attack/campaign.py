@@ -169,7 +169,7 @@ class Client:
         )
         return await ask_gateway(
             request,
-            Offer(b"", (KIND_RELAY,), b""),
+            Offer((KIND_RELAY,), b""),
             self.socket,
             position=campaign.position,
             clock=campaign.clock,
@@ -217,7 +217,7 @@ class Campaign:
         self.router.sent = self._note
         self._directory = directory
         self._asking: dict[str, Attempt] = {}
-        self._attempts: list[Attempt] = []
+        self._begun: Counter[str] = Counter()
         self._running: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -245,6 +245,7 @@ class Campaign:
             (self.clients[1], one, wages, 5434),
         ]  # fmt: skip
         self.router.gateways = [one.uid, two.uid]
+        self.router.victim = one.uid
         self.router.devices = [world.bob.device, world.alice.device, eve.device]
         self.router.accomplices = self._accomplices(eve)
         for client in self.clients:
@@ -318,14 +319,19 @@ class Campaign:
         return self.router.relay(conversation, GATEWAY)
 
     def _accomplices(self, eve: Person) -> list[Callable[[], Deliver]]:
-        """Commands that the router has made: by a device without rights, and in others' names."""
+        """Commands of a device without rights and of a stranger, and commands in Bob's name."""
         world = self.world
         stranger = new_device(world.bob)
+
+        def command(person: Person, **changes: SigningKey) -> Deliver:
+            offer = Offer((KIND_RELAY,), b"")
+            return world.command(person, offer=offer, **changes).message
+
         return [
-            lambda: world.command(eve).message,
-            lambda: world.command(stranger).message,
-            lambda: world.command(world.bob, key=eve.device_key).message,
-            lambda: _renamed(world.command(eve).message, world.bob.device),
+            lambda: command(eve),
+            lambda: command(stranger),
+            lambda: command(world.bob, key=eve.device_key),
+            lambda: _renamed(command(eve), world.bob.device),
         ]
 
     def _head(self) -> Head:
@@ -378,7 +384,6 @@ class Campaign:
         if rng.random() < 0.3:
             chosen.append(rng.choice([c for c in self._choices if c[0] is not first[0]]))
         attempts = [Attempt(c.person, s, r, port) for c, s, r, port in chosen]
-        self._attempts = attempts
         opening = [
             choice[0].open(attempt, rng) for choice, attempt in zip(chosen, attempts, strict=True)
         ]
@@ -396,12 +401,11 @@ class Campaign:
 
     def _unauthorised_tunnels(self) -> list[str]:
         found = []
-        begun: Counter[str] = Counter()
         for site in self.sites:
             for event in site.journal.events:
                 if not isinstance(event, TunnelIntent):
                     continue
-                begun[event.conversation] += 1
+                self._begun[event.conversation] += 1
                 attempt = self._asking.get(event.conversation)
                 if attempt is None:
                     found.append(f"tunnel {event.conversation} was asked for by nobody")
@@ -410,7 +414,9 @@ class Campaign:
                 if signed != (event.device, site.uid, event.record):
                     found.append(f"tunnel {event.conversation} is not the one that was asked for")
         found += [
-            f"command {uid} counted {times} times" for uid, times in begun.items() if times > 1
+            f"command {uid} counted {times} times"
+            for uid, times in self._begun.items()
+            if times > 1
         ]
         return found
 
@@ -458,6 +464,9 @@ class Campaign:
             }
             if uid not in begun:
                 found.append("the client believes in a tunnel that its gateway does not have")
+            # Its greeting and its proof: without them nobody may have been taken for it.
+            if attempt.is_attached and self.router.frames_sent[uid, GATEWAY] < 2:
+                found.append("the client believes in a path to a gateway that did not prove itself")
         if not attempt.sent.startswith(attempt.echoed):
             found.append("the client got bytes that its target did not send")
         return found

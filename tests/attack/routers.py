@@ -101,6 +101,7 @@ class RelayEnd:
         """Hand a message to the router."""
         assert len(message) <= self.max_message_bytes
         if not self._lost:
+            self._router.frames_sent[self.conversation, self.side] += 1
             asyncio.get_running_loop().call_soon(self._router.carry, self, message)
 
     def backlog_bytes(self) -> int:
@@ -145,7 +146,7 @@ class RelayEnd:
 class Router:
     """
     An honest router. `sent` is told every message as its sender made it, before anything is done
-    with it.
+    with it; `frames_sent` counts what each side of a relay gave, by conversation.
     """
 
     def __init__(self, head: Callable[[], Head]) -> None:
@@ -153,6 +154,7 @@ class Router:
         self.gateways: list[str] = []
         self._head = head
         self._sockets: dict[str, ControlEnd] = {}
+        self.frames_sent: Counter[tuple[str, str]] = Counter()
         self._relays: dict[str, dict[str, RelayEnd]] = {}
         self._waiting: dict[tuple[str, str], list[bytes]] = {}
 
@@ -223,6 +225,7 @@ class Router:
         for conversation in self._relays:
             self.close_relay(conversation, "end of the sequence")
         self._relays.clear()
+        self.frames_sent.clear()
         self._waiting.clear()
 
 
@@ -236,7 +239,8 @@ class EvilRouter(Router):
     Does to each message what its seed says; `deeds` counts what it did, `restraint` is the share
     of messages that it passes on as they are.
 
-    It has keys of its own, and the commands and devices that a test gives it in `accomplices`.
+    It has keys of its own, and the commands to gateway `victim` that a test gives it in
+    `accomplices`.
     It holds messages back until `let_go`.
     """
 
@@ -244,6 +248,7 @@ class EvilRouter(Router):
         super().__init__(head)
         self.restraint = 1.0
         self.deeds: Counter[str] = Counter()
+        self.victim = ""
         self.accomplices: list[Callable[[], Deliver]] = []
         self.devices: list[str] = []
         self._rng = rng
@@ -342,7 +347,7 @@ class EvilRouter(Router):
         return [(sender, told), (send.to, told), *also]
 
     def _forge_reply(self, sender: str, send: Send) -> list[Message]:
-        wanted = self._rng.random() < 0.7
+        wanted = self._rng.random() < 0.5
         code = "" if wanted else self._rng.choice(list(Code))
         reply = Reply(send.conversation, command_hash(send.payload), wanted, code, "", b"x" * 80)
         forged = self._rng.choice(
@@ -369,7 +374,7 @@ class EvilRouter(Router):
 
     def _forge_command(self, sender: str, send: Send) -> list[Message]:
         forged = self._rng.choice(self.accomplices)()
-        return [(self._rng.choice(self.gateways), encode(forged)), self._honest(sender, send)]
+        return [(self.victim, encode(forged)), self._honest(sender, send)]
 
     def _cut(self, sender: str, send: Send) -> list[Message]:
         for principal in self._rng.sample([sender, send.to], self._rng.randrange(1, 3)):
@@ -439,7 +444,7 @@ _CONTROL_DEEDS: list[Callable[[EvilRouter, str, Send], list[Message]]] = [
     EvilRouter._alter_message, EvilRouter._other_sender, EvilRouter._other_conversation,
     EvilRouter._other_addressee, EvilRouter._reflect, EvilRouter._replay, EvilRouter._swap_payload,
     EvilRouter._say_undeliverable, EvilRouter._forge_reply, EvilRouter._forge_head,
-    EvilRouter._forge_kind, EvilRouter._forge_command, EvilRouter._cut,
+    EvilRouter._forge_kind, EvilRouter._forge_command, EvilRouter._forge_command, EvilRouter._cut,
 ]  # fmt: skip
 _RELAY_DEEDS: list[Callable[[EvilRouter, RelayEnd, bytes], None]] = [
     EvilRouter._frame_dropped, EvilRouter._frame_doubled, EvilRouter._frame_altered,
