@@ -277,7 +277,7 @@ class CommandService:
                 await prepared.close()
             raise
         webrtc = next((prepared.answer for prepared in plans if prepared.answer), b"")
-        return signalling.seal(encode(OfferAnswer(b"", kinds, webrtc, str(target))))
+        return signalling.seal(encode(OfferAnswer(kinds, webrtc, str(target))))
 
     async def _commit(self, plan: _Plan, session: Session, plans: list[PathPlan]) -> None:
         """Write the intent; then, if it still may be, let the tunnel begin."""

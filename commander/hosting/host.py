@@ -180,7 +180,7 @@ class Hosting:
         router = await self._router(link)
         attempt = await begin_path(options.path)
         try:
-            offer = Offer(b"", PATH_KINDS[options.path], attempt.offer)
+            offer = Offer(PATH_KINDS[options.path], attempt.offer)
             accepted = await ask_gateway(
                 request,
                 offer,

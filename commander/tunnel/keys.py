@@ -5,11 +5,9 @@ All keys of one conversation, from what only its two ends know. Pure.
     hello      = HKDF(root, "hello-key",      direction, generation)
     frames     = HKDF(root, "frame-key",      direction, generation)
     signalling = HKDF(root, "signalling-key", direction)
-    reply      = HKDF(conversation secret, "reply-key", identities)
 
 The root needs the record (its seed) *and* the gateway's private key (the secret was sealed to
-it). The reply key needs the secret alone: with it the gateway refuses before, or without, having
-read the record.
+it). Replies to commands need the secret alone and are sealed in `wire.commands`.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from commander.crypto import aead
 from commander.crypto.encoding import encode
 from commander.crypto.kdf import derive
 from commander.errors import InvalidInput, SealBroken
@@ -56,14 +53,14 @@ class ConversationKeys:
     """
     The keys of one conversation; the same on both ends when all inputs are.
 
-    Without `tunnel_seed` only `seal_reply` and `open_reply` work. Keep one object for each
-    conversation and end: it makes sure that no generation is sealed twice.
+    Keep one object for each conversation and end: it makes sure that no generation is sealed
+    twice.
     """
 
     def __init__(
         self,
         conversation_secret: bytes,
-        tunnel_seed: bytes | None,
+        tunnel_seed: bytes,
         *,
         client_device: str,
         gateway: str,
@@ -73,16 +70,13 @@ class ConversationKeys:
     ) -> None:
         if len(conversation_secret) < MIN_SECRET_BYTES:
             raise InvalidInput("a conversation secret has at least 16 bytes")
-        if tunnel_seed is not None and len(tunnel_seed) < MIN_SECRET_BYTES:
+        if len(tunnel_seed) < MIN_SECRET_BYTES:
             raise InvalidInput("a tunnel seed has at least 16 bytes")
         self.identities = Identities(conversation_id, client_device, gateway, record, user)
         fields = self.identities.fields()
-        self._reply = Secret(derive(conversation_secret, "reply-key", *fields))
         self._sealed: set[tuple[Role, int]] = set()
-        self._root: Secret | None = None
-        if tunnel_seed is not None:
-            root = derive(conversation_secret, "conversation-root", *fields, salt=tunnel_seed)
-            self._root = Secret(root)
+        root = derive(conversation_secret, "conversation-root", *fields, salt=tunnel_seed)
+        self._root = Secret(root)
 
     @property
     def conversation_id(self) -> str:
@@ -119,26 +113,11 @@ class ConversationKeys:
         keys = {sender: self._derive("signalling-key", sender, 0) for sender in Role}
         return Signalling(role, self.conversation_id, keys[role], keys[role.peer])
 
-    def seal_reply(self, body: bytes) -> bytes:
-        """Seal the gateway's answer to the command, a refusal included."""
-        return aead.seal(self._reply.reveal(), body, self._reply_context())
-
-    def open_reply(self, sealed: bytes) -> bytes:
-        """Open the gateway's answer. Raises SealBroken."""
-        return aead.open_sealed(self._reply.reveal(), sealed, self._reply_context())
-
     def wipe(self) -> None:
         """Overwrite what further keys could be derived from, once the conversation is over."""
-        self._reply.wipe()
-        if self._root is not None:
-            self._root.wipe()
-
-    def _reply_context(self) -> bytes:
-        return encode("reply", self.conversation_id)
+        self._root.wipe()
 
     def _derive(self, purpose: str, sender: Role, number: int) -> bytes:
-        if self._root is None:
-            raise InvalidInput("a conversation without a tunnel seed has no tunnel keys")
         return derive(self._root.reveal(), purpose, sender.value, number)
 
 

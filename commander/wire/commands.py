@@ -68,17 +68,15 @@ class SignedCommand(Message, frozen=True):
 
 
 class Offer(Message, frozen=True):
-    """Kinds of path the client can use, its handshake nonce, and a WebRTC description if any."""
+    """Kinds of path the client can use, and a WebRTC description if any."""
 
-    nonce: bytes
     kinds: tuple[str, ...]
     webrtc: bytes
 
 
 class OfferAnswer(Message, frozen=True):
-    """What the gateway chose to try, its nonce, and its WebRTC description if any."""
+    """What the gateway chose to try, and its WebRTC description if any."""
 
-    nonce: bytes
     kinds: tuple[str, ...]
     webrtc: bytes
     target: str

@@ -380,7 +380,7 @@ class World:
         signalling = keys.signalling(Role.CLIENT)
         now = int(self.clock.now())
         parameters = changes.pop("parameters", TunnelParameters("", 0, "", ""))
-        offer = changes.pop("offer", Offer(b"", (KIND_MEMORY,), b""))
+        offer = changes.pop("offer", Offer((KIND_MEMORY,), b""))
         fields: dict[str, Any] = {
             "version": VERSION,
             "action": START_TUNNEL,

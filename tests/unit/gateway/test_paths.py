@@ -18,7 +18,7 @@ async def test_a_relay_is_opened_only_when_it_is_made() -> None:
         opened.append(conversation)
         return memory_paths()[0]
 
-    plan = await NetworkPaths(open_relay).prepare("relay", "c", Offer(b"", ("relay",), b""))
+    plan = await NetworkPaths(open_relay).prepare("relay", "c", Offer(("relay",), b""))
     assert (opened, plan.answer) == ([], b"")
 
     path, binding = await plan.make()
@@ -37,6 +37,6 @@ async def test_a_bad_webrtc_offer_is_refused_with_its_code(offer: bytes) -> None
         raise AssertionError("not asked for")
 
     with pytest.raises(Refused) as caught:
-        await NetworkPaths(open_relay).prepare("webrtc", "c", Offer(b"", ("webrtc",), offer))
+        await NetworkPaths(open_relay).prepare("webrtc", "c", Offer(("webrtc",), offer))
 
     assert caught.value.code == Code.OFFER_BROKEN

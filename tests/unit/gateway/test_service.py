@@ -121,9 +121,9 @@ CHANGED: dict[str, tuple[Code, Callable[[World], dict[str, Any]]]] = {
     "offer without the seed": (Code.OFFER_BROKEN, lambda w: {"seed": bytes(32)}),
     "no path in common": (
         Code.PATH_FORBIDDEN,
-        lambda w: {"offer": Offer(b"", ("carrier-pigeon",), b"")},
+        lambda w: {"offer": Offer(("carrier-pigeon",), b"")},
     ),
-    "no path": (Code.PATH_FORBIDDEN, lambda w: {"offer": Offer(b"", (), b"")}),
+    "no path": (Code.PATH_FORBIDDEN, lambda w: {"offer": Offer((), b"")}),
 }
 
 
