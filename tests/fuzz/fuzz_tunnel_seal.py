@@ -24,7 +24,6 @@ def fuzz(data: bytes) -> None:
         lambda: opener.open(header + data),
         lambda: signalling.open(data),
         lambda: signalling.open(b"\x01" + bytes(4) + data),
-        lambda: _KEYS.open_reply(data),
     ]
     for attempt in attempts:
         try:
