@@ -223,9 +223,14 @@ class Vault:
                 return
 
     async def _save(self) -> None:
-        if self._store is not None:
-            snapshot = self._replica.snapshot()
+        if self._store is None:
+            return
+        snapshot = self._replica.snapshot()
+        try:
             await asyncio.to_thread(self._store.save, snapshot)
+        except (CommanderError, OSError) as error:
+            # What the server has acknowledged is done; the next command fetches it again.
+            _log.warning("the local copy of the vault is not up to date: %s", error)
 
     # --- changes ---------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ files are removed.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,11 +20,12 @@ from commander.codec import Message, decode, encode
 from commander.config.paths import Paths
 from commander.crypto import aead
 from commander.crypto.encoding import encode as canonical
-from commander.errors import InvalidInput, NotLoggedIn, SealBroken
+from commander.errors import CommanderError, InvalidInput, NotLoggedIn, SealBroken
 from commander.files import make_private_directory, read_private, write_private
 from commander.vault.accounts import Identity, unwrap_identity, wrap_identity
 from commander.vault.device import DeviceFile, read_device
 
+_log = logging.getLogger(__name__)
 VERSION = 1
 LIMIT = 64 * 1024
 # A login used less than this ago is not written again, to spare the disk.
@@ -91,8 +93,7 @@ def resume_login(paths: Paths, clock: Clock) -> Unlocked:
         forget_login(paths)
         raise _locked("the session has ended")
     _check_idle(paths, device, unlock, clock.now())
-    if clock.now() - unlock.used > TOUCH_S:
-        _write_unlock(paths, _UnlockFile(VERSION, unlock.key, int(clock.now())))
+    _touch(paths, unlock, clock)
     identity = unwrap_identity(kept.data_key, kept.identity, user=device.user, email=device.email)
     return Unlocked(device, kept.session, kept.expires, kept.data_key, identity)
 
@@ -112,8 +113,17 @@ def check_login(paths: Paths, clock: Clock) -> None:
         forget_login(paths)
         raise _locked("the kept login cannot be read") from None
     _check_idle(paths, device, unlock, clock.now())
-    if clock.now() - unlock.used > TOUCH_S:
+    _touch(paths, unlock, clock)
+
+
+def _touch(paths: Paths, unlock: _UnlockFile, clock: Clock) -> None:
+    if clock.now() - unlock.used <= TOUCH_S:
+        return
+    try:
         _write_unlock(paths, _UnlockFile(VERSION, unlock.key, int(clock.now())))
+    except CommanderError as error:
+        # A full disk locks this login earlier than it should; it stops no command.
+        _log.warning("that this login is used could not be noted: %s", error)
 
 
 def forget_login(paths: Paths) -> None:
