@@ -132,6 +132,7 @@ class CommandService:
         self._limits = limits or StartLimits()
         self._nonces = NonceMemory()
         self._starting: Counter[str] = Counter()
+        self._beginning: set[str] = set()
         self._is_draining = False
         rate = MAX_UNAUTHENTICATED_AUDITS_PER_S
         self._strangers = Bucket(rate, 10 * rate, 10 * rate, clock.monotonic())
@@ -271,7 +272,7 @@ class CommandService:
         session = Session(command.conversation, plan.rights, connector, keys)
         plans = [await self._paths.prepare(kind, command.conversation, offer) for kind in kinds]
         try:
-            await self._commit(plan, session, plans)
+            await self._begin_once(plan, session, plans)
         except BaseException:
             for prepared in plans:
                 await prepared.close()
@@ -279,10 +280,19 @@ class CommandService:
         webrtc = next((prepared.answer for prepared in plans if prepared.answer), b"")
         return signalling.seal(encode(OfferAnswer(kinds, webrtc, str(target))))
 
+    async def _begin_once(self, plan: _Plan, session: Session, plans: list[PathPlan]) -> None:
+        """Begin the tunnel, unless its conversation has one, or another command is beginning it."""
+        conversation = session.conversation
+        if conversation in self.sessions or conversation in self._beginning:
+            raise Refused("the conversation has a tunnel already", code=Code.COMMAND_REPLAYED)
+        self._beginning.add(conversation)
+        try:
+            await self._commit(plan, session, plans)
+        finally:
+            self._beginning.discard(conversation)
+
     async def _commit(self, plan: _Plan, session: Session, plans: list[PathPlan]) -> None:
         """Write the intent; then, if it still may be, let the tunnel begin."""
-        if session.conversation in self.sessions:
-            raise Refused("the conversation has a tunnel already", code=Code.COMMAND_REPLAYED)
         target = session.target.target
         await self._write(
             TunnelIntent(

@@ -28,6 +28,7 @@ from commander.wire.pam import ConfigurationSettings, ResourceSettings, TunnelSe
 from commander.wire.records import RecordData
 from tests.support.enterprise import Enterprise, Person
 from tests.support.gateway_world import Running, StoredRecord, World, database
+from tests.support.tunnels import eventually
 
 
 class LyingLog:
@@ -409,7 +410,10 @@ async def test_two_commands_of_one_conversation_open_one_tunnel(world: World) ->
     running = await world.service()
     gate, write = asyncio.Event(), world.journal.write
 
+    arrived: list[object] = []
+
     async def slow_write(event: object) -> None:
+        arrived.append(event)
         await gate.wait()
         await write(event)  # type: ignore[arg-type]  # handed on as it came
 
@@ -418,8 +422,9 @@ async def test_two_commands_of_one_conversation_open_one_tunnel(world: World) ->
     command = msgspec.structs.replace(first.command, nonce=bytes(16))
     second = world.deliver(command, world.bob.device_key, world.bob.device)
     both = asyncio.gather(*(running.service.handle(m) for m in (first.message, second)))
-    for _ in range(50):
-        await asyncio.sleep(0)
+    await eventually(
+        lambda: len(arrived) + running.service.counters.total() == 2, "both commands at the disk"
+    )
     gate.set()
     await both
 
