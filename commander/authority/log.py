@@ -278,12 +278,29 @@ def _rule_access(state: State, statement: Statement, body: Access) -> None:
     )
     folder = state.folders.get(body.folder)
     _need(statement, folder is not None and not folder.personal)
+    _need_within_own(state, statement, body)
     if body.principal_kind == "user":
         _need_exists(state.users.get(body.principal), f"user {body.principal}")
         return
     # Only who holds the application key can wrap the folder key for it, so only they may grant.
     _need_allowed(state, statement, Action.MANAGE_APPLICATION, body.principal)
     _need_form(Right.SHARE not in body.rights, "the list of rights")
+
+
+def _need_within_own(state: State, statement: Statement, body: Access) -> None:
+    """Who shares without owning hands on what they have themselves, and for no longer."""
+    own = state.accesses.get((body.folder, statement.signer))
+    folder = state.folders.get(body.folder)
+    if own is None or (folder is not None and folder.owner == statement.signer):
+        return
+    ends_in_time = not own.not_after or 0 < body.not_after <= own.not_after
+    if not (
+        set(body.rights) <= set(own.rights) and body.not_before >= own.not_before and ends_in_time
+    ):
+        raise _refuse(
+            Code.RIGHT_MISSING,
+            f"{statement.signer} may not give more of folder {body.folder} than they have",
+        )
 
 
 def _rule_application(state: State, statement: Statement, body: Application) -> None:
