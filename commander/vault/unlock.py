@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from commander.clock import Clock
+from commander.clock import Clock, iso_utc
 from commander.codec import Message, decode, encode
 from commander.config.paths import Paths
 from commander.crypto import aead
@@ -134,7 +134,13 @@ def forget_login(paths: Paths) -> None:
 
 def _check_idle(paths: Paths, device: DeviceFile, unlock: _UnlockFile, now: float) -> None:
     idle = now - unlock.used
-    if idle > device.idle_s or idle < -CLOCK_SLACK_S:
+    if idle < -CLOCK_SLACK_S:
+        forget_login(paths)
+        raise _locked(
+            f"locked: the clock of this machine went back, from {iso_utc(unlock.used)}, when the "
+            f"login was last used, to {iso_utc(now)}"
+        )
+    if idle > device.idle_s:
         forget_login(paths)
         raise _locked(f"locked after {device.idle_s // 60} minutes without a command")
 
