@@ -37,7 +37,7 @@ class MadeGateway:
 async def new(context: Context, arguments: Arguments) -> Result:
     """Make a gateway; names are unique, so that they can stand for UIDs."""
     vault = context.vault
-    _check_files(arguments)
+    _check_flags(arguments)
     await vault.refresh()
     application = vault.applications.find(arguments.text("application"))
     name = arguments.text("name")
@@ -45,6 +45,7 @@ async def new(context: Context, arguments: Arguments) -> Result:
     live = [gateway for gateway in same if gateway.status is not Status.EXPIRED]
     if live:
         return _existing(live[0], application, if_missing=arguments.flag("if_missing"))
+    _check_files(arguments)
     if same:
         # A token that nobody used in time makes room for the new one.
         await vault.applications.remove_clients({g.client_id: g.voucher for g in same})
@@ -53,15 +54,18 @@ async def new(context: Context, arguments: Arguments) -> Result:
     return await _joining(context, arguments, application, name)
 
 
-def _check_files(arguments: Arguments) -> None:
-    """Find out before anything is made whether the file can be written."""
+def _check_flags(arguments: Arguments) -> None:
     join, config = arguments.text_or_none("join_file"), arguments.text_or_none("config_file")
     if join and arguments.text_or_none("config_init"):
         raise UsageError("a configuration has no join string", hint="use --config-file")
     if config and not arguments.text_or_none("config_init"):
         raise UsageError("--config-file needs --config-init json or b64")
-    for path in (join, config):
-        if path:
+
+
+def _check_files(arguments: Arguments) -> None:
+    """Find out before anything is made whether the file can be written."""
+    for flag in ("join_file", "config_file"):
+        if path := arguments.text_or_none(flag):
             check_new_file(Path(path))
 
 

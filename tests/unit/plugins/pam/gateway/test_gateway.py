@@ -86,6 +86,18 @@ async def test_the_join_string_may_go_to_a_file(infra: World, tmp_path: Path) ->
     assert len(infra.server.stored.clients) == 1
 
 
+async def test_a_join_file_of_before_does_not_stop_if_missing(infra: World, tmp_path: Path) -> None:
+    """A batch that is run again names the same file, which is there since the first time."""
+    line = f"{NEW} --join-file {tmp_path / 'join.txt'} --if-missing"
+    await infra.run(plugin, line)
+    before = (tmp_path / "join.txt").read_text()
+
+    assert isinstance(await infra.run(plugin, line), Unchanged)
+
+    assert (tmp_path / "join.txt").read_text() == before
+    assert len(infra.server.stored.clients) == 1
+
+
 async def test_if_missing_mints_no_second_token(infra: World) -> None:
     """While the join string waits, and once the gateway is there."""
     await infra.run(plugin, NEW)
