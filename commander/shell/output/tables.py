@@ -27,7 +27,9 @@ def render_plain(result: Shown, *, chosen_columns: bool = False) -> str:
         return escape_text(_ended(result.text)) if result.text else _plain_document(result)
     if isinstance(result, Text):
         return escape_text(_ended(result.text))
-    assert isinstance(result, Done | Unchanged)
+    if isinstance(result, Unchanged):
+        return escape_text(_ended(f"unchanged: {result.message}"))
+    assert isinstance(result, Done)
     return escape_text(_ended(result.message))
 
 

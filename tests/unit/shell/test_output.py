@@ -71,6 +71,8 @@ def test_every_kind_of_result_has_its_data() -> None:
     assert to_plain(Done("made", {"uid": "u"})) == {
         "status": "done", "message": "made", "uid": "u",
     }  # fmt: skip
+    assert render_plain(Done("made")) == "made\n"
+    assert render_plain(Unchanged("was there")) == "unchanged: was there\n"
     assert to_plain(Unchanged("was there")) == {"status": "unchanged", "message": "was there"}
     assert shown_part(Exited(3, Text("x"))) == Text("x")
     assert shown_part(None) is None
