@@ -156,10 +156,13 @@ class AuditOutbox:
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         handle = os.open(self._path, flags, PRIVATE_FILE)
         try:
-            os.pwrite(handle, raw, self._size)
+            _write_all(handle, raw, self._size)
             # What a failed attempt left behind must not follow a shorter entry.
             os.ftruncate(handle, self._size + len(raw))
             os.fsync(handle)
+        except OSError:
+            os.ftruncate(handle, self._size)
+            raise
         finally:
             os.close(handle)
 
@@ -200,6 +203,14 @@ class AuditOutbox:
             data = b"".join(frame(entry) for entry in kept)
             await _finish(asyncio.to_thread(write_private, self._path, data))
             self._entries, self._size = kept, len(data)
+
+
+def _write_all(handle: int, data: bytes, offset: int) -> None:
+    """Write everything or raise OSError: a disk that fills up takes a part without complaint."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(handle, view, offset)
+        view, offset = view[written:], offset + written
 
 
 def _is_intent(entry: Entry, conversations: set[str]) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,28 @@ async def test_a_disk_that_refuses_is_audit_unavailable(tmp_path: Path, server: 
 
     await outbox.write(intent())
     await upload_all(outbox)
+
+    assert [entry.sequence for entry in server.entries] == [1, 2]
+
+
+async def test_an_entry_that_fits_only_in_part_is_none(tmp_path: Path, server: Server) -> None:
+    """A disk that takes half an entry before it is full leaves a chain that a restart can read."""
+    path = tmp_path / "outbox"
+    outbox = open_outbox(path, server)
+    await outbox.write(intent())
+    whole = path.stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (whole + 40, hard))
+    try:
+        with pytest.raises(Refused) as caught:
+            await outbox.write(intent())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.code == Code.AUDIT_UNAVAILABLE
+    assert path.stat().st_size == whole
+
+    await outbox.write(intent())
+    await upload_all(open_outbox(path, server))
 
     assert [entry.sequence for entry in server.entries] == [1, 2]
 
