@@ -205,7 +205,7 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
     Code.REVISION_CONFLICT: ("server", "the object changed meanwhile; sync and try again"),
     Code.TOO_MANY_REQUESTS: ("server", "slow down as told"),
     Code.TOO_LARGE: ("server", "a body or field is over its limit"),
-    Code.STORE_UNAVAILABLE: ("server", "the database cannot be written now"),
+    Code.STORE_UNAVAILABLE: ("server, gateway", "its disk cannot be written now"),
     Code.GATEWAY_OFFLINE: ("server", "the gateway is not connected"),
     Code.PEER_UNKNOWN: ("server", "the addressee is not connected, or may not be addressed"),
     Code.FENCED: ("server", "another process connected with the same identity"),

@@ -203,8 +203,18 @@ class RecordReader:
         if any(_needs(part) > self._state().seq for part in sealed.values()):
             await self._catch_up()
         found = {uid: self._judge(sealed.get(uid) or _unknown(uid)) for uid in asked}
-        await self._pins.save()
+        await self._save_pins()
         return found
+
+    async def _save_pins(self) -> None:
+        try:
+            await self._pins.save()
+        except CommanderError as error:
+            # What is not remembered could be rolled back unnoticed after a restart.
+            _log.error("%s", error)
+            raise Refused(
+                "the gateway cannot write its disk", code=Code.STORE_UNAVAILABLE
+            ) from error
 
     def _judge(self, sealed: Sealed | Refused) -> Found:
         if isinstance(sealed, Refused):

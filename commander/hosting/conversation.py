@@ -206,11 +206,11 @@ def _open(data: bytes, request: TunnelRequest, secret: bytes, uid: str, command:
 
 
 def _refusal(reply: Reply) -> Refused:
-    hint = ""
     try:
         hint = EXPLANATIONS[Code(reply.code)][1]
     except ValueError:
-        hint = "the gateway is newer than this program"
+        is_fault = reply.code == CommanderError.default_code
+        hint = "look at its log" if is_fault else "the gateway is newer than this program"
     return Refused(reply.reason or reply.code, code=reply.code, hint=hint)
 
 
