@@ -27,6 +27,7 @@ FOLDER_LIMIT = 4 * 1024
 GRANT_LIMIT = 4 * 1024
 FIRST_PREVIOUS = bytes(32)
 _M = TypeVar("_M", bound=Message)
+_V = TypeVar("_V", "RecordSeal", "SettingsSeal", "FolderSeal")
 
 
 class Signed(Message, frozen=True):
@@ -185,7 +186,7 @@ def verify_record(
         raise Refused(f"record {seal.record} is not what its seal says", code=Code.SEAL_BROKEN)
     _check_author(state, version.seal, seal, Action.EDIT, seal.folder)
     if pinned is not None:
-        _check_chain(version.seal, seal.revision, seal.prev_hash, pinned.revision, pinned_hash)
+        _check_chain(version.seal, seal, pinned, pinned_hash)
         if pinned.record != seal.record:
             raise Refused(
                 f"record {seal.record} stands in for {pinned.record}", code=Code.SEAL_BROKEN
@@ -216,7 +217,7 @@ def verify_settings(
         )
     _check_author(state, version.seal, seal, Action.CONFIGURE, seal.folder)
     if pinned is not None:
-        _check_chain(version.seal, seal.revision, seal.prev_hash, pinned.revision, pinned_hash)
+        _check_chain(version.seal, seal, pinned, pinned_hash)
     return seal
 
 
@@ -232,7 +233,7 @@ def verify_folder(
     _check_payload(seal.payload_hash, version.payload, FOLDER_LIMIT)
     _check_author(state, version.seal, seal, Action.EDIT, seal.domain)
     if pinned is not None:
-        _check_chain(version.seal, seal.revision, seal.prev_hash, pinned.revision, pinned_hash)
+        _check_chain(version.seal, seal, pinned, pinned_hash)
         if (pinned.folder, pinned.domain) != (seal.folder, seal.domain):
             raise Refused(
                 f"folder {seal.folder} stands in for {pinned.folder}", code=Code.SEAL_BROKEN
@@ -309,18 +310,24 @@ def _check_author(
         raise Refused(f"author {seal.author}: {decision.reason}", code=Code.SEAL_AUTHOR)
 
 
-def _check_chain(
-    signed: Signed, revision: int, prev_hash: bytes, pinned: int, pinned_hash: bytes
-) -> None:
-    if revision == pinned and signed.digest() == pinned_hash:
+def _check_chain(signed: Signed, seal: _V, pinned: _V, pinned_hash: bytes) -> None:
+    revision, known = seal.revision, pinned.revision
+    if revision == known and signed.digest() == pinned_hash:
         return
-    if revision <= pinned:
+    if revision <= known:
         raise Refused(
-            f"revision {revision} is older than revision {pinned} seen before, or differs from it",
+            f"revision {revision} is older than revision {known} seen before, or differs from it",
             code=Code.SEAL_REVISION,
         )
-    if revision == pinned + 1 and prev_hash != pinned_hash:
+    if revision == known + 1 and seal.prev_hash != pinned_hash:
         raise Refused(
-            f"revision {revision} does not follow revision {pinned} seen before",
+            f"revision {revision} does not follow revision {known} seen before",
+            code=Code.SEAL_REVISION,
+        )
+    # An author has seen what the one before had seen. Who lost a right and dates a revision back
+    # to when they had it, with a server that helps, is stopped by the next honest revision.
+    if seal.log_seq < pinned.log_seq:
+        raise Refused(
+            f"revision {revision} was judged by an older log than revision {known} before it",
             code=Code.SEAL_REVISION,
         )
