@@ -32,12 +32,18 @@ from commander.vault.replica import OpenFolder, OpenRecord, Replica
 from commander.vault.sharing import Sharing
 from commander.vault.state import Place, View
 from commander.vault.store import Store
-from commander.vault.sync import Problem, join_pages, merge_changes, merge_log, open_record, restore
+from commander.vault.sync import (
+    Problem,
+    join_pages,
+    merge_changes,
+    merge_log,
+    open_history,
+    restore,
+)
 from commander.vault.unlock import Unlocked
 from commander.wire import calls
 from commander.wire.pam import PamSettings, ResourceSettings
 from commander.wire.records import RecordData
-from commander.wire.seals import read_record_seal
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -445,16 +451,14 @@ class Vault:
                 self.require(Action.VIEW, self.get_record(linked).domain)
 
     async def history(self, uid: str) -> list[OpenRecord]:
-        """All revisions the server has of a record that this user's keys open, oldest first."""
+        """
+        All revisions the server has of a record that this user's keys open, oldest first.
+
+        Raises Refused for one that its author did not write, or that does not follow the one before.
+        """
         self.get_record(uid)
         answer = await self._remote.call(calls.HISTORY, calls.HistoryRequest(uid))
-        found = []
-        for version in answer.records:
-            seal = read_record_seal(version.seal)
-            key = self._replica.folder_key(seal.folder)
-            if seal.record == uid and key is not None and not seal.deleted:
-                found.append(open_record(key, version, seal))
-        return found
+        return open_history(self._replica, uid, answer.records)
 
     # --- folders ---------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from commander.vault.replica import OpenApplication, OpenFolder, OpenRecord, Rep
 from commander.wire.calls import ApplicationRow, LogAnswer, SyncAnswer
 from commander.wire.pam import ResourceSettings
 from commander.wire.seals import (
+    FIRST_PREVIOUS,
     FolderSeal,
     FolderVersion,
     GrantSeal,
@@ -235,6 +236,34 @@ def open_record(folder_key: bytes, version: RecordVersion, seal: RecordSeal) -> 
         seal.record, seal.folder, seal.inner_folder, seal.revision, seal.author, seal.time, data,
         key,
     )  # fmt: skip
+
+
+def open_history(
+    replica: Replica, record: str, versions: Iterable[RecordVersion]
+) -> list[OpenRecord]:
+    """
+    Decrypt the revisions of a record that this user's keys open, oldest first.
+
+    Each has to be what its author signed, to follow the one before, and to be the one that was
+    seen where one was. Raises Refused.
+    """
+    found = []
+    previous, digest = None, FIRST_PREVIOUS
+    pinned, pinned_digest = replica.record_pin(record)
+    for version in versions:
+        seal = verify_record(replica.state, version, pinned=previous, pinned_hash=digest)
+        previous, digest = seal, version.seal.digest()
+        if seal.record != record:
+            raise Refused(f"record {seal.record} stands in for {record}", code=Code.SEAL_BROKEN)
+        if pinned is not None and seal.revision == pinned.revision and digest != pinned_digest:
+            raise Refused(
+                f"revision {seal.revision} differs from the one seen before",
+                code=Code.SEAL_REVISION,
+            )
+        key = replica.folder_key(seal.folder)
+        if key is not None and not seal.deleted:
+            found.append(open_record(key, version, seal))
+    return found
 
 
 def accept_settings(replica: Replica, version: SettingsVersion) -> None:
