@@ -222,13 +222,24 @@ class LocalListener:
             if self._socket is None:
                 return
             try:
-                connection, remote = self._socket.accept()
+                connection, remote = self._take(self._socket)
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 self._pause(error)
                 return
             self._admit(connection, (str(remote[0]), int(remote[1])))
+
+    def _take(self, listening: socket.socket) -> tuple[socket.socket, Address]:
+        if not self._checks_owner:
+            return listening.accept()
+        # Asking who connected takes a descriptor: without one, a connection of our own user
+        # would be refused as nobody's. It waits in the backlog instead.
+        spare = os.dup(listening.fileno())
+        try:
+            return listening.accept()
+        finally:
+            os.close(spare)
 
     def _pause(self, error: OSError) -> None:
         # The waiting connection keeps the socket readable: without a pause this is a busy
