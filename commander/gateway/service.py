@@ -12,8 +12,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from commander.audit.events import CommandRefused, Event, TunnelIntent, clip
+from commander.audit.sealed import seal_value
 from commander.authority.decide import Refuse
-from commander.authority.refusals import Code
+from commander.authority.refusals import EXPLANATIONS, Code
 from commander.clock import Clock
 from commander.codec import decode, encode
 from commander.crypto.box import BoxPrivateKey
@@ -66,6 +67,7 @@ from commander.wire.commands import (
 from commander.wire.pam import ConfigurationSettings, ResourceSettings
 
 _log = logging.getLogger(__name__)
+_ABOUT_TARGETS = frozenset({Code.TARGET_INVALID, Code.TARGET_FORBIDDEN, Code.TARGET_OVERRIDE})
 
 
 @dataclass(frozen=True)
@@ -303,7 +305,7 @@ class CommandService:
                 record=plan.rights.record,
                 configuration=plan.rights.configuration,
                 log_seq=self._follower.state.seq,
-                target_host=clip(target.host),
+                target_host=seal_value(plan.record.record_key, session.conversation, target.host),
                 target_port=target.port,
             )
         )
@@ -331,7 +333,7 @@ class CommandService:
             device=clip(attempt.message.sender, 64),
             gateway=self._identity.uid,
             record=clip(command.record, 64) if command else "",
-            reason=clip(error.message),
+            reason=_told(error),
         )
         await self._write_or_count(event)
 
@@ -386,6 +388,13 @@ def _what_went_off(
     if switches.gateway != gateway:
         return Refuse(Code.CONFIGURATION_OTHER_GATEWAY, "the configuration has another gateway now")
     return None
+
+
+def _told(error: Refused) -> str:
+    """The reason for the audit log, which the server reads: none that quotes a host."""
+    if error.code in _ABOUT_TARGETS:
+        return EXPLANATIONS[Code(error.code)][1]
+    return clip(error.message)
 
 
 def _enforce(refusal: Refuse | None) -> None:

@@ -10,6 +10,8 @@ from commander.audit.chain import Entry
 from commander.audit.classes import Sensitivity
 from commander.audit.events import KINDS
 from commander.audit.redact import describe
+from commander.audit.sealed import PREFIX as SEALED
+from commander.audit.sealed import open_value
 from commander.authority.decide import Action
 from commander.clock import parse_iso
 from commander.errors import NotFound, SealBroken, Tampered, UsageError
@@ -140,7 +142,7 @@ def _row(vault: Vault, stored: StoredEntry, gateways: dict[str, str]) -> dict[st
         "user": known_user.email if known_user else "",
         "record": known_record.data.title if known_record else "",
         "producer": producer_name(vault, entry.producer, gateways),
-        "details": _details(values),
+        "details": _details(values, known_record.key if known_record else b""),
         "user_uid": user,
         "record_uid": record,
         "producer_uid": entry.producer,
@@ -150,12 +152,24 @@ def _row(vault: Vault, stored: StoredEntry, gateways: dict[str, str]) -> dict[st
     }
 
 
-def _details(values: Mapping[str, object]) -> dict[str, Plain]:
-    return {
-        name: value if isinstance(value, int | str) else str(value)
-        for name, value in values.items()
-        if name not in _SHOWN and value not in ("", 0)
-    }
+def _details(values: Mapping[str, object], record_key: bytes) -> dict[str, Plain]:
+    shown: dict[str, Plain] = {}
+    for name, value in values.items():
+        if name in _SHOWN or value in ("", 0):
+            continue
+        text = value if isinstance(value, int | str) else str(value)
+        if isinstance(text, str) and text.startswith(SEALED):
+            text = _opened(text, str(values.get("conversation", "")), record_key)
+        shown[name] = text
+    return shown
+
+
+def _opened(value: str, conversation: str, record_key: bytes) -> str:
+    """A value that who may read the record may read; others see that there is one."""
+    try:
+        return open_value(record_key, conversation, value) if record_key else "(sealed)"
+    except SealBroken:
+        return "(does not open)"
 
 
 def _signature(vault: Vault, entry: Entry) -> str:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from commander.audit.events import CommandRefused, TunnelIntent
+from commander.audit.sealed import open_value
 from commander.authority.refusals import Code
 from commander.authority.statements import Kind, Right
 from commander.crypto.kdf import sha256
@@ -55,6 +56,8 @@ async def test_a_good_command_opens_a_tunnel(world: World) -> None:
     assert (intent.user, intent.record, intent.configuration, intent.target_port) == (
         world.bob.user, world.record.uid, world.configuration.uid, 5432,
     )  # fmt: skip
+    host = open_value(world.record.record_key, intent.conversation, intent.target_host)
+    assert host == "127.0.0.1"
     assert asked.command.conversation in running.service.sessions
     await close(running)
 

@@ -6,9 +6,11 @@ import msgspec
 import pytest
 
 from commander.audit.events import LogHeadChanged, LoginSucceeded, TunnelIntent
+from commander.audit.sealed import seal_value
 from commander.codec import Message
 from commander.crypto.signing import SigningKey
 from commander.errors import InvalidInput, NotFound, Refused, Tampered, UsageError
+from commander.ids import new_uid
 from commander.plugin.testing import check_plugin
 from commander.wire.calls import AuditAnswer
 from commander.wire.records import RecordData
@@ -20,8 +22,9 @@ async def log(audited: Audited, words: str = "") -> Any:
     return await audited.world.json(plugin, f"audit-log {words}")
 
 
-def intent(user: str, record: str, gateway: str) -> TunnelIntent:
-    return TunnelIntent("c", user, "d", gateway, record, "", 7, "db.internal", 5432)
+def intent(user: str, record: str, gateway: str, key: bytes = b"k" * 32) -> TunnelIntent:
+    host = seal_value(key, "c", "db.internal")
+    return TunnelIntent("c", user, "d", gateway, record, "", 7, host, 5432)
 
 
 def test_all_declarations_hold() -> None:
@@ -33,10 +36,13 @@ async def test_events_carry_names_where_they_are_known(audited: Audited) -> None
     """Users, records and producers by name beside their UIDs; keys are stable."""
     world = audited.world
     record = await world.vault.create_record(RecordData.create("pamDatabase", "Orders DB"))
-    audited.write(audited.gateway_chain, intent(world.vault.user, record.uid, audited.gateway))
+    whole = intent(world.vault.user, record.uid, audited.gateway, record.key)
+    audited.write(audited.gateway_chain, whole)
     audited.write(audited.server_chain, LoginSucceeded("gone", "d", "s", "192.0.2.7"))
+    audited.write(audited.gateway_chain, intent(world.vault.user, new_uid(), audited.gateway))
+    audited.write(audited.gateway_chain, intent(world.vault.user, record.uid, audited.gateway))
 
-    first, second = await log(audited)
+    first, second, foreign, altered = await log(audited)
 
     assert first == {
         "time": "2027-01-15T08:00:00.000Z", "event": "tunnel-intent", "user": "ann@example.org",
@@ -49,6 +55,8 @@ async def test_events_carry_names_where_they_are_known(audited: Audited) -> None
         "sequence": 1, "position": 1, "signature": "valid",
     }  # fmt: skip
     assert (second["user"], second["user_uid"], second["producer"]) == ("", "gone", "server")
+    assert foreign["details"]["target_host"] == "(sealed)"
+    assert altered["details"]["target_host"] == "(does not open)"
 
 
 async def test_filters_name_things_as_people_do(audited: Audited) -> None:
