@@ -8,9 +8,12 @@ from commander.authority import log
 from commander.authority.refusals import Code
 from commander.authority.state import State
 from commander.authority.statements import Statement
+from commander.clock import iso_utc
 from commander.errors import Refused
 from commander.wire.commands import Head
 from commander.wire.requests import FRESH_S
+
+_LAST_TIME = 253_402_300_799  # the last second of the year 9999
 
 
 class Ledger:
@@ -83,7 +86,13 @@ def check_time(time: int, now: int, what: str) -> None:
     """Raise Refused(request-stale) unless a signed time is the server's, give or take 120 s."""
     if abs(time - now) > FRESH_S:
         raise Refused(
-            f"the time of {what} is {abs(time - now)} s off the server's clock",
+            f"the time of {what}{_shown(time)} is {abs(time - now)} s off the server's clock, "
+            f"which shows {iso_utc(now)}",
             code=Code.REQUEST_STALE,
             hint="set the clock of this machine",
         )
+
+
+def _shown(time: int) -> str:
+    """A time that somebody claims, where it can be written at all."""
+    return f", {iso_utc(time)}," if 0 <= time <= _LAST_TIME else ""
