@@ -34,6 +34,8 @@ SEND_S = 10.0
 MAX_WAITING = 64
 MAX_CONVERSATIONS = 4096
 STEADY_S = 30.0
+# While somebody waits for a connection, no pause between attempts is longer.
+HURRY_S = 1.0
 
 Incoming = Deliver | Undeliverable
 OnHead = Callable[[Head], None]
@@ -119,6 +121,8 @@ class RouterSocket:
         self._conversations: dict[str, Conversation] = {}
         self._connection: Carrier | None = None
         self._connected = asyncio.Event()
+        self._waiting = 0
+        self._wanted = asyncio.Event()
         self._failure: CommanderError | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -134,6 +138,8 @@ class RouterSocket:
 
     async def wait_connected(self, *, timeout_s: float = CONNECT_S) -> None:
         """Return once connected. Raises the last failure to connect, or Unreachable."""
+        self._waiting += 1
+        self._wanted.set()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._connected.wait()
@@ -141,6 +147,8 @@ class RouterSocket:
             raise self._failure or Unreachable(
                 f"no connection to server {self._api.server.address} in {timeout_s:g} s"
             ) from None
+        finally:
+            self._waiting -= 1
         if self._connection is None:
             raise self._failure or Unreachable("the connection was closed")
 
@@ -187,7 +195,16 @@ class RouterSocket:
                 _log.info("router: %s", error)
             if self._clock.monotonic() - started > STEADY_S:
                 waits = backoff(self._rng)
-            await asyncio.sleep(next(waits))
+            await self._pause(next(waits))
+
+    async def _pause(self, wait_s: float) -> None:
+        """Wait before the next attempt, but keep nobody waiting for it."""
+        self._wanted.clear()
+        try:
+            async with asyncio.timeout(min(wait_s, HURRY_S) if self._waiting else wait_s):
+                await self._wanted.wait()
+        except TimeoutError:
+            return
 
     async def _connect_and_receive(self) -> None:
         connection = self._connection = await self._connect(self._api, self._environment)

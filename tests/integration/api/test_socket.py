@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import pytest
 
 from commander.api.bootstrap import open_transport
 from commander.api.client import Api, Caller
-from commander.api.socket import RouterSocket
+from commander.api.socket import HURRY_S, RouterSocket
 from commander.clock import SystemClock
 from commander.errors import Conflict, NotAllowed, NotLoggedIn, Unreachable
 from commander.ids import new_uid
@@ -124,3 +125,28 @@ async def test_socket_to_a_dead_server_raises_what_went_wrong(ann: Ann) -> None:
     async with router_socket(ann.api) as socket:
         with pytest.raises(Unreachable):
             await socket.wait_connected(timeout_s=1)
+
+
+class Reluctant(random.Random):
+    """Makes every pause between attempts last for minutes."""
+
+    def random(self) -> float:
+        """Far outside what a generator gives."""
+        return 10_000.0
+
+
+async def test_whoever_waits_for_a_connection_hurries_it(ann: Ann) -> None:
+    """After a long absence of the server the pauses are long; a command does not wait for their end."""
+    attempts: list[Unreachable] = []
+
+    async def refuse(*_: object) -> Any:
+        attempts.append(Unreachable("away"))
+        raise attempts[-1]
+
+    async with router_socket(ann.api, rng=Reluctant(), connect=refuse) as socket:
+        await wait_for(lambda: len(attempts) == 1)
+
+        with pytest.raises(Unreachable, match="away"):
+            await socket.wait_connected(timeout_s=1.5 * HURRY_S)
+
+    assert len(attempts) >= 3
