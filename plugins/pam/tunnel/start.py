@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from commander import __version__
@@ -23,6 +24,8 @@ from plugins.pam.tunnel.endpoint import client_variables, describe_endpoint
 from plugins.pam.tunnel.request import Plan, plan_tunnel, position_of
 
 _WAIT_S = 1.0
+# A gateway that vanished while it was asked never answers; asked again later, it does.
+_ATTEMPT_S = 15.0
 _TAKEN_AWAY = {CloseCode.REVOKED, CloseCode.EXPIRED}
 _CLEAN = {CloseCode.STOPPED, CloseCode.GOING_AWAY, CloseCode.IDLE}
 
@@ -120,8 +123,10 @@ async def _start_when_online(
 ) -> HostedTunnel:
     deadline = context.clock.monotonic() + options.timeout_s
     while True:
+        left = max(_WAIT_S, deadline - context.clock.monotonic())
+        attempt = replace(options, timeout_s=min(_ATTEMPT_S, left))
         try:
-            return await hosting.start(plan.request, options)
+            return await hosting.start(plan.request, attempt)
         except Unreachable as error:
             if context.clock.monotonic() + _WAIT_S > deadline:
                 raise
