@@ -190,6 +190,7 @@ class Family:
     def __init__(self, *, grace_s: float = 10.0) -> None:
         self.grace_s = grace_s  # how long descendants may take to follow a child that ended
         self.mark = secrets.token_hex(8)
+        self.variables: dict[str, str] = {}  # what every program of the family sees besides
         self.children: list[Child] = []
 
     def start(
@@ -292,7 +293,7 @@ class Family:
     def _environment(self, home: Home, more: Mapping[str, str] | None) -> dict[str, str]:
         # A family inside a child of another one adds its mark, so that both find what is left.
         marks = ":".join((*inherited_mark().values(), self.mark))
-        return home.environment(**(more or {})) | {MARK: marks}
+        return home.environment(**(self.variables | dict(more or {}))) | {MARK: marks}
 
 
 def inherited_mark() -> dict[str, str]:
