@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,18 +15,21 @@ import pytest
 from commander.authority.refusals import Code
 from commander.authority.statements import Access, Kind, Membership, Revoke, Right, Role
 from commander.clock import SystemClock
+from commander.crypto.kdf import sha256
 from commander.ids import FolderUid, RecordUid, RoleUid, new_uid
 from commander.vault.people import RoleChange
+from commander.vault.session import Vault
 from commander.vault.state import Place
 from commander.wire import calls
 from commander.wire.commands import TunnelParameters
+from commander.wire.join import Join, write_join
 from commander.wire.pam import ConfigurationSettings, PamSettings, ResourceSettings, TunnelSettings
 from commander.wire.records import RecordData
 from tests.attack.modified_client import ModifiedClient, modified_client
 from tests.e2e.setting import invite
 from tests.support.product import Product, User
 from tests.support.tunnels import eventually
-from tests.support.waiting import NeverHappened
+from tests.support.waiting import NeverHappened, until
 
 pytestmark = pytest.mark.integration
 
@@ -296,6 +300,40 @@ async def test_a_second_use_of_a_token(scene: Scene) -> None:
         await asyncio.to_thread(scene.site.product.start_gateway, f"thief-{new_uid()[:4]}")
 
     assert await scene.bob.refusal(scene.record) == ""
+
+
+class SlowClock(SystemClock):
+    """A clock that is almost a minute behind, as far as the server lets it be."""
+
+    def now(self) -> float:
+        """Seconds since 1970, of before."""
+        return super().now() - 57
+
+
+async def test_a_token_that_expired(scene: Scene) -> None:
+    """A token of one minute, signed by a clock that is 57 s behind: dead three seconds later."""
+    site = scene.site
+    device = scene.ann.vault.login.device
+    vault = await Vault.open(scene.ann.vault.login, scene.ann.api, clock=SlowClock())
+    application = (await vault.applications.create(f"App {new_uid()}")).uid
+    expiring = await vault.applications.add_gateway(application, "Late", minutes=1)
+    lasting = await vault.applications.add_gateway(application, "In time", minutes=60)
+    ca = sha256(ssl.PEM_cert_to_DER_cert(device.server.ca))
+
+    def join_file(name: str, token: bytes) -> Path:
+        text = write_join(Join("gateway", device.server.address, token, device.root, ca))
+        return site.ann.secret_file(f"{name}-{new_uid()}.txt", text)
+
+    late = join_file("late", expiring.token.raw())
+    in_time = join_file("in-time", lasting.token.raw())
+    await asyncio.to_thread(
+        until, lambda: SystemClock().now() > expiring.expires, "the token is too old"
+    )
+
+    with pytest.raises(NeverHappened, match="token-expired"):
+        await asyncio.to_thread(site.product.start_gateway, "late", join=late)
+    control = await asyncio.to_thread(site.product.start_gateway, "in-time", join=in_time)
+    assert await asyncio.to_thread(control.stop) == 0
 
 
 async def test_a_device_that_was_revoked(scene: Scene) -> None:
