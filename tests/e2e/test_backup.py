@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.setting import TARGET, Setting, fetch
 from tests.support.processes import Home
-from tests.support.product import wait_for_online
+from tests.support.product import Product, wait_for_online
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -67,3 +67,23 @@ def test_backup_and_restore(setting: Setting, tmp_path: Path) -> None:
     _, port = ann.start_tunnel(TARGET)
     assert fetch(port).stdout == "hello"
     assert "The audit log is whole" in ann("audit", "verify")
+
+
+def test_a_server_set_back_is_noticed(product: Product, tmp_path: Path) -> None:
+    """A server restored from before a change is refused by the client that made the change."""
+    home, file = Home(product.directory / "server"), tmp_path / "old.backup"
+    server = product.start_server()
+    ann = product.set_up()
+    saved = product.family.run(["commander-server", "backup", "--data", product.data, file], home)
+    ann("mkdir", "-sf", "Newer")
+    server.stop()
+    restored = product.family.run(
+        ["commander-server", "restore", "--data", product.data, "--force", file], home
+    )
+    product.start_server()
+
+    refused = ann.run("sync-down", "--format", "json")
+
+    assert (saved.returncode, restored.returncode) == (0, 0), restored.stderr
+    assert refused.returncode != 0
+    assert json.loads(refused.stderr)["error"]["code"] == "log-forked"
