@@ -67,7 +67,7 @@ def test_nearest_names_are_offered(registry: Registry) -> None:
         "pam tunnel stop",
         "pam tunnel x",
     ]
-    assert registry.nearest(["tunnel", "start"]) [0:1] == ["pam tunnel start"]
+    assert registry.nearest(["tunnel", "start"])[0:1] == ["pam tunnel start"]
     assert registry.nearest(["qqqqqqqqq"]) == []
 
 
