@@ -96,7 +96,7 @@ def test_without_the_share(setting: Setting, developer: User) -> None:
 
 def test_a_share_that_ends(setting: Setting, live: Live) -> None:
     """A share of a few seconds carries a real client, and its end ends the live tunnel."""
-    setting.ann(*SHARE, "-a", "grant", "--expire-in", "8s")
+    setting.ann(*SHARE, "-a", "grant", "--expire-in", "12s")
 
     assert_ended(*live())
 

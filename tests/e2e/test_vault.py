@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -29,11 +31,16 @@ class Machines:
         ).returncode  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    with Product(tmp_path_factory.mktemp("product")) as product:
+        product.start_server()
+        yield product.set_up()
+
+
 @pytest.fixture
-def machines(product: Product) -> Machines:
-    product.start_server()
-    laptop = product.set_up()
-    return Machines(laptop, product.user(ADMINISTRATOR, name="desk"))
+def machines(laptop: User, tmp_path: Path) -> Machines:
+    return Machines(laptop, laptop.at_another_machine(tmp_path / "desk"))
 
 
 def test_a_second_machine(machines: Machines) -> None:
@@ -72,35 +79,35 @@ def test_logout_locks_one_machine(machines: Machines) -> None:
 def test_records_in_every_form(machines: Machines) -> None:
     """Secrets are masked unless asked for; listings are table, JSON, CSV and YAML with clean stdout."""
     ann = machines.laptop
-    ann("record-add", "-t", "Mail", "-rt", "login", "--folder", FOLDER, "login=ann",
+    ann("record-add", "-t", "Shop", "-rt", "login", "--folder", FOLDER, "login=ann",
         "password=$GEN:rand,20")  # fmt: skip
 
-    shown = ann("get", "Mail")
-    secret = ann("get", "Mail", "--format", "password", "--unmask").strip()
+    shown = ann("get", "Shop")
+    secret = ann("get", "Shop", "--format", "password", "--unmask").strip()
 
     assert len(secret) == 20
     assert secret not in shown
-    assert secret not in ann("get", "Mail", "--format", "json")
-    (row,) = ann.json("search", "mail")
-    assert row["path"] == f"{FOLDER}/Mail"
+    assert secret not in ann("get", "Shop", "--format", "json")
+    (row,) = ann.json("search", "shop")
+    assert row["path"] == f"{FOLDER}/Shop"
     assert ann("list", "--format", "csv").splitlines()[0] == "uid,title,type,description,path"
-    assert ann("list", "--format", "yaml").startswith(f"- uid: {row['uid']}\n")
-    assert "Mail" in ann("list")
+    assert f"- uid: {row['uid']}\n" in ann("list", "--format", "yaml")
+    assert "Shop" in ann("list")
 
 
 def test_refusals_say_what_to_type(machines: Machines) -> None:
     """Unknown commands, unknown names and unasked removals: exit codes, hints, nothing lost."""
     ann = machines.laptop
-    ann("record-add", "-t", "Mail", "-rt", "login", "--folder", FOLDER)
+    ann("record-add", "-t", "Bank", "-rt", "login", "--folder", FOLDER)
 
     unknown = ann.run("lst")
     missing = ann.run("get", "Nothing", "--format", "json")
-    unasked = ann.run("rm", "Mail")
+    unasked = ann.run("rm", "Bank")
 
     assert (unknown.returncode, missing.returncode, unasked.returncode) == (2, 3, 2)
     assert "did you mean" in unknown.stderr
     assert set(json.loads(missing.stderr)["error"]) == {"code", "message", "hint"}
     assert unknown.stdout + missing.stdout + unasked.stdout == ""
-    assert "Mail" in ann("list")
-    ann("rm", "Mail", "-f")
-    assert ann.run("get", "Mail").returncode == 3
+    assert "Bank" in ann("list")
+    ann("rm", "Bank", "-f")
+    assert ann.run("get", "Bank").returncode == 3

@@ -36,6 +36,10 @@ class User:
         self._product = product
         self._prefix = host.prefix if host else ()
 
+    def at_another_machine(self, directory: Path) -> User:
+        """The same person with a new home: nothing of the first machine is there."""
+        return User(self._product, self.email, Home(directory), None)
+
     def run(
         self,
         *words: str | Path,
