@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -99,6 +100,7 @@ def write_private(path: Path, data: bytes) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         beside.unlink(missing_ok=True)
+        _remove_abandoned(path)
         handle = os.open(
             beside,
             os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
@@ -119,3 +121,23 @@ def write_private(path: Path, data: bytes) -> None:
         raise CommanderError(
             f"{path} could not be written: {error.strerror}", hint="check space and rights"
         ) from error
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what processes that were killed in the middle of a write have left beside a file."""
+    abandoned = re.compile(rf"\.{re.escape(path.name)}\.(\d{{1,9}})\.new")
+    for name in os.listdir(path.parent):
+        found = abandoned.fullmatch(name)
+        if found and not is_process_alive(int(found[1])):
+            path.with_name(name).unlink(missing_ok=True)
+
+
+def is_process_alive(pid: int) -> bool:
+    """Tell whether a process of this number exists, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

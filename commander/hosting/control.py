@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from commander.errors import CommanderError, InvalidInput, Unreachable
-from commander.files import make_private_directory
+from commander.files import is_process_alive, make_private_directory
 from commander.hosting.model import (
     LINE_LIMIT,
     Ask,
@@ -131,7 +131,7 @@ def other_hosts(runtime: Path) -> list[Path]:
         match = _SOCKET_NAME.match(path.name)
         if match is None or int(match[1]) == os.getpid():
             continue
-        if _is_alive(int(match[1])):
+        if is_process_alive(int(match[1])):
             found.append(path)
         else:
             path.unlink(missing_ok=True)
@@ -149,13 +149,3 @@ async def list_others(runtime: Path) -> list[TunnelInfo]:
         elif not isinstance(answer, Unreachable | InvalidInput):
             raise answer
     return tunnels
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

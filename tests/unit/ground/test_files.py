@@ -244,3 +244,18 @@ def test_file_exchanged_after_the_check_is_not_read(
 
     with pytest.raises(InvalidInput, match="not a plain file"):
         read_private(path)
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    """The next write clears halves of dead processes, never those of living ones or other files."""
+    path = tmp_path / "key"
+    dead, living = tmp_path / ".key.999999999.new", tmp_path / f".key.{os.getppid()}.new"
+    other = tmp_path / ".other.999999999.new"
+    for half in (dead, living, other):
+        half.touch()
+
+    write_private(path, b"x")
+
+    assert not dead.exists()
+    assert living.exists()
+    assert other.exists()

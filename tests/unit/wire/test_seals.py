@@ -182,6 +182,17 @@ def test_a_seal_from_the_future_of_the_log_is_refused(vault: Vault) -> None:
     assert refusal(lambda: vault.verify(version)) == Code.SEAL_AUTHOR
 
 
+def test_a_lost_right_cannot_be_dated_back_over_a_newer_revision(vault: Vault) -> None:
+    """A revision judged by an older log than the one before it is refused."""
+    while_entitled = vault.acme.state.seq
+    vault.acme.revoke(Kind.ACCESS, vault.folder, vault.editor.user)
+    first = vault.version(vault.acme.admin)
+    dated_back = vault.version(vault.editor, 2, first.seal.digest(), log_seq=while_entitled)
+
+    assert refusal(lambda: vault.verify(dated_back, first)) == Code.SEAL_REVISION
+    vault.verify(vault.version(vault.acme.admin, 2, first.seal.digest()), first)
+
+
 def test_a_move_needs_edit_right_in_both_folders(vault: Vault) -> None:
     """Nobody pulls a record out of a folder, or pushes one into it, without edit right there."""
     first = vault.version(vault.acme.admin)
