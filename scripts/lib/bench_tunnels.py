@@ -11,10 +11,13 @@ The two ends that scripts/bench gives to tunnel_bench.py: a product with a gatew
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +50,7 @@ def main(words: list[str]) -> int:
 
 def serve(directory: Path, target_port: int) -> int:
     """Run server and gateway."""
-    with Product(directory) as product:
+    with fresh(directory), Product(directory) as product:
         product.start_server()
         user = product.set_up()
         product.start_gateway()
@@ -61,6 +64,17 @@ def serve(directory: Path, target_port: int) -> int:
     return 0
 
 
+@contextlib.contextmanager
+def fresh(directory: Path) -> Iterator[None]:
+    """An empty folder, gone at the end: each round of the measurement begins anew."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700, parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 def connect(directory: Path, port: str, path: str) -> int:
     """Become the client's program, so that its memory and time are what is measured."""
     commander = ROOT / ".venv" / "bin" / "commander"
@@ -71,8 +85,7 @@ def connect(directory: Path, port: str, path: str) -> int:
 
 def serve_ssh(directory: Path) -> int:
     """Run an sshd, and leave how to reach it."""
-    directory.mkdir(mode=0o700, parents=True)
-    with Sshd() as server:
+    with fresh(directory), Sshd() as server:
         destination = ["-p", str(server.port), f"{server.user}@{server.host}"]
         (directory / "options").write_text("\n".join([*server.client_options(), *destination]))
         (directory / "ready").touch()
