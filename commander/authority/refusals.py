@@ -53,6 +53,7 @@ class Code(StrEnum):
     TARGET_FORBIDDEN = "target-forbidden"
     OFFER_BROKEN = "offer-broken"
     PATH_FORBIDDEN = "path-forbidden"
+    CONVERSATION_UNKNOWN = "conversation-unknown"
     LIMIT_REACHED = "limit-reached"
     GATEWAY_STOPPING = "gateway-stopping"
     AUDIT_UNAVAILABLE = "audit-unavailable"
@@ -168,6 +169,10 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
     ),
     Code.OFFER_BROKEN: ("gateway", "the offer does not open under the conversation's keys"),
     Code.PATH_FORBIDDEN: ("gateway", "none of the offered kinds of path is allowed"),
+    Code.CONVERSATION_UNKNOWN: (
+        "gateway",
+        "no such tunnel of this device and record is open here: it has ended, or the gateway was restarted",
+    ),
     Code.LIMIT_REACHED: ("gateway", "too many tunnels or commands of this user or gateway"),
     Code.GATEWAY_STOPPING: ("gateway", "the gateway is shutting down"),
     Code.AUDIT_UNAVAILABLE: ("gateway", "the intent could not be written to the audit log"),

@@ -19,11 +19,14 @@ from commander.crypto.signing import VerifyKey
 from commander.errors import InvalidInput, Refused, SealBroken
 from commander.gateway.limits import FUTURE_S, MAX_NONCES, NONCE_KEEP_S
 from commander.ids import is_uid
+from commander.tunnel.seal import MAX_GENERATION
 from commander.wire.commands import (
+    ATTACH_PATH,
     LIFETIME_S,
     START_TUNNEL,
     VERSION,
     Command,
+    PathParameters,
     SignedCommand,
     TunnelParameters,
     open_command,
@@ -33,6 +36,10 @@ from commander.wire.commands import (
 MAX_HOST = 253
 MAX_REASON = 512
 HASH_BYTES = 32
+
+Parameters = TunnelParameters | PathParameters
+ACTIONS: dict[str, type[Parameters]] = {START_TUNNEL: TunnelParameters, ATTACH_PATH: PathParameters}
+"""Every action that is known here, and what its parameters are."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Genuine:
     """A command whose device, signature, time and nonce are proved."""
 
     command: Command
-    parameters: TunnelParameters
+    parameters: Parameters
     user: str
 
 
@@ -124,7 +131,7 @@ def check_command(
     command = opened.command
     if command.gateway != gateway:
         raise _refuse(Code.COMMAND_NOT_FOR_ME, "the command names another gateway")
-    if command.version != VERSION or command.action != START_TUNNEL:
+    if command.version != VERSION or command.action not in ACTIONS:
         raise _refuse(
             Code.COMMAND_UNKNOWN_ACTION, f"action {command.action[:40]!r} is not known here"
         )
@@ -146,27 +153,38 @@ def _refuse(code: Code, reason: str) -> Refused:
     return Refused(reason, code=code)
 
 
-def _read_parameters(command: Command) -> TunnelParameters:
+def _read_parameters(command: Command) -> Parameters:
     try:
-        parameters = decode(TunnelParameters, command.parameters)
+        parameters = decode(ACTIONS[command.action], command.parameters)
     except InvalidInput:
         raise _refuse(Code.COMMAND_MALFORMED, "the parameters break their schema") from None
+    if not (_is_in_range(command) and _is_sane(parameters)):
+        raise _refuse(Code.COMMAND_MALFORMED, "a field of the command is out of range")
+    return parameters
+
+
+def _is_in_range(command: Command) -> bool:
     numbers = (
         command.record_revision, command.settings_revision, command.issued_at, command.expires_at,
         command.log_seq,
     )  # fmt: skip
-    if (
-        not is_uid(command.record)
-        or min(numbers) < 0
-        or max(numbers) >= 2**53
-        or len(command.log_hash) != HASH_BYTES
-        or not 0 <= parameters.target_port <= 65535
+    return (
+        is_uid(command.record)
+        and min(numbers) >= 0
+        and max(numbers) < 2**53
+        and len(command.log_hash) == HASH_BYTES
+    )
+
+
+def _is_sane(parameters: Parameters) -> bool:
+    if isinstance(parameters, PathParameters):
+        return is_uid(parameters.tunnel) and 1 <= parameters.generation <= MAX_GENERATION
+    return (
+        0 <= parameters.target_port <= 65535
         # Longer names are a matter of the target rule, which has a code of its own.
-        or len(parameters.target_host) > 4 * MAX_HOST
-        or max(len(parameters.reason), len(parameters.ticket)) > MAX_REASON
-    ):
-        raise _refuse(Code.COMMAND_MALFORMED, "a field of the command is out of range")
-    return parameters
+        and len(parameters.target_host) <= 4 * MAX_HOST
+        and max(len(parameters.reason), len(parameters.ticket)) <= MAX_REASON
+    )
 
 
 def _check_signer(opened: Opened, state: State) -> str:

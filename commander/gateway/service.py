@@ -59,8 +59,10 @@ from commander.wire.commands import (
     Deliver,
     Offer,
     OfferAnswer,
+    PathParameters,
     Reply,
     Send,
+    TunnelParameters,
     command_hash,
     seal_reply,
 )
@@ -175,7 +177,13 @@ class CommandService:
         genuine = attempt.genuine = await self._prove(attempt.opened)
         if not self._limits.may_ask(genuine.user, self._clock.monotonic()):
             raise Refused("too many commands; try again later", code=Code.LIMIT_REACHED)
-        return await self._start(await self._judge(genuine))
+        plan = await self._judge(genuine)
+        if isinstance(genuine.parameters, PathParameters):
+            raise Refused(
+                f"no tunnel {genuine.parameters.tunnel} takes further paths here",
+                code=Code.CONVERSATION_UNKNOWN,
+            )
+        return await self._start(plan)
 
     # --- checks --------------------------------------------------------------------------------
 
@@ -248,6 +256,7 @@ class CommandService:
 
     async def _open_tunnel(self, plan: _Plan) -> bytes:
         command, parameters = plan.genuine.command, plan.genuine.parameters
+        assert isinstance(parameters, TunnelParameters)
         target = choose_target(
             record=_host_and_port(plan.record),
             tunnel_port=plan.settings.tunnel.remote_port,

@@ -28,6 +28,7 @@ LIFETIME_S = 60
 SECRET_BYTES = 32
 NONCE_BYTES = 16
 START_TUNNEL = "tunnel.start"
+ATTACH_PATH = "tunnel.path"
 
 
 class TunnelParameters(Message, frozen=True):
@@ -37,6 +38,17 @@ class TunnelParameters(Message, frozen=True):
     target_port: int
     reason: str
     ticket: str
+
+
+class PathParameters(Message, frozen=True):
+    """
+    What `tunnel.path` asks for: further paths of the tunnel that `tunnel` (the conversation of its
+    `tunnel.start`) names. Their generations count from `generation`, in the order of the offer's
+    kinds. Command and offer have a conversation and secret of their own.
+    """
+
+    tunnel: str
+    generation: int
 
 
 class Command(Message, frozen=True):
@@ -67,19 +79,25 @@ class SignedCommand(Message, frozen=True):
     signature: bytes
 
 
-class Offer(Message, frozen=True):
-    """Kinds of path the client can use, and a WebRTC description if any."""
+class Offer(Message, frozen=True, omit_defaults=True):
+    """
+    Kinds of path the client can use, and what each needs: a WebRTC description, and where a
+    direct connection may go. What is empty is left out, so programs that know no direct path
+    read every offer without one.
+    """
 
     kinds: tuple[str, ...]
     webrtc: bytes
+    direct: bytes = b""
 
 
-class OfferAnswer(Message, frozen=True):
-    """What the gateway chose to try, and its WebRTC description if any."""
+class OfferAnswer(Message, frozen=True, omit_defaults=True):
+    """What the gateway chose to try, and what each kind needs; `direct` as in the offer."""
 
     kinds: tuple[str, ...]
     webrtc: bytes
     target: str
+    direct: bytes = b""
 
 
 class Reply(Message, frozen=True):

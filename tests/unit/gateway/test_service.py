@@ -19,7 +19,7 @@ from commander.errors import Refused
 from commander.gateway.limits import STARTS_BURST, StartLimits
 from commander.ids import RecordUid, new_uid
 from commander.tunnel.codes import CloseCode
-from commander.wire.commands import Offer, TunnelParameters
+from commander.wire.commands import ATTACH_PATH, Offer, PathParameters, TunnelParameters
 from commander.wire.pam import ConfigurationSettings, ResourceSettings, TunnelSettings
 from commander.wire.records import RecordData
 from commander.wire.seals import RecordVersion
@@ -78,6 +78,26 @@ CHANGED: dict[str, tuple[Code, Callable[[World], dict[str, Any]]]] = {
     "long reason": (
         Code.COMMAND_MALFORMED,
         lambda w: {"parameters": TunnelParameters("", 0, "x" * 513, "")},
+    ),
+    "path of no tunnel's name": (
+        Code.COMMAND_MALFORMED,
+        lambda w: {"action": ATTACH_PATH, "parameters": PathParameters("../x", 5)},
+    ),
+    "generation too low": (
+        Code.COMMAND_MALFORMED,
+        lambda w: {"action": ATTACH_PATH, "parameters": PathParameters(new_uid(), 0)},
+    ),
+    "generation too high": (
+        Code.COMMAND_MALFORMED,
+        lambda w: {"action": ATTACH_PATH, "parameters": PathParameters(new_uid(), 65536)},
+    ),
+    "parameters of another action": (
+        Code.COMMAND_MALFORMED,
+        lambda w: {"action": ATTACH_PATH},
+    ),
+    "path of an unknown tunnel": (
+        Code.CONVERSATION_UNKNOWN,
+        lambda w: {"action": ATTACH_PATH, "parameters": PathParameters(new_uid(), 5)},
     ),
     "unknown device": (Code.DEVICE_UNKNOWN, lambda w: {"person": new_device(w.bob)}),
     "another key": (Code.SIGNATURE_BROKEN, lambda w: {"key": SigningKey.generate()}),

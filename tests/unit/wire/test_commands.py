@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commander.codec import decode, encode
 from commander.crypto.aead import new_key
 from commander.crypto.box import BoxPrivateKey
 from commander.crypto.signing import SigningKey
@@ -17,6 +18,8 @@ from commander.wire.commands import (
     Deliver,
     Head,
     Hello,
+    Offer,
+    OfferAnswer,
     Reply,
     Send,
     Undeliverable,
@@ -159,3 +162,24 @@ def test_any_bytes_give_only_documented_errors(data: bytes) -> None:
             parse(data)
         except (InvalidInput, SealBroken):
             continue
+
+
+def test_offers_without_a_direct_path_read_as_before() -> None:
+    """What is empty is left out: the bytes are those that earlier programs write and read."""
+    offer, answer = Offer(("relay",), b""), OfferAnswer(("relay",), b"", "db:5432")
+
+    assert encode(offer) == msgspec.msgpack.encode({"kinds": ["relay"], "webrtc": b""})
+    assert encode(answer) == msgspec.msgpack.encode(
+        {"kinds": ["relay"], "webrtc": b"", "target": "db:5432"}
+    )
+    assert decode(Offer, encode(offer)) == offer
+    assert decode(OfferAnswer, encode(answer)) == answer
+
+
+def test_offers_carry_where_a_direct_path_may_go() -> None:
+    """The bytes of a direct path travel whole, and its empty form has one spelling only."""
+    offer = Offer(("direct",), b"", b"somewhere")
+
+    assert decode(Offer, encode(offer)) == offer
+    with pytest.raises(InvalidInput, match="canonical"):
+        decode(Offer, msgspec.msgpack.encode({"kinds": [], "webrtc": b"", "direct": b""}))
