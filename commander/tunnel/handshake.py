@@ -73,7 +73,7 @@ class Handshake:
         """The first message of this end."""
         return _LAYOUT.pack(VERSION, _GREETING, self._generation, self._nonces[self._role])
 
-    def receive(self, message: bytes) -> bytes | None:
+    def receive(self, message: bytes | memoryview) -> bytes | None:
         """
         Take the next message of the peer; returns the message to send now, if any.
 

@@ -100,7 +100,7 @@ class Link:
 
     # --- PathEvents ------------------------------------------------------------------------
 
-    def message_received(self, message: bytes) -> None:
+    def message_received(self, message: bytes | memoryview) -> None:
         """Open a message, or take a step of HELLO."""
         if self._is_over:
             return
@@ -121,13 +121,13 @@ class Link:
         if self._opener is not None and not self._is_over:
             self._owner.link_ready()
 
-    def path_lost(self, reason: str) -> None:
+    def path_lost(self, reason: str, *, gone: bool = False) -> None:
         """The carrier is gone."""
         self._end(Unreachable(f"the path is lost: {reason}"), reason)
 
     # --- inside ----------------------------------------------------------------------------
 
-    def _hello(self, message: bytes) -> None:
+    def _hello(self, message: bytes | memoryview) -> None:
         try:
             answer = self._handshake.receive(message)
             if self._handshake.is_verified:

@@ -28,19 +28,25 @@ MIN_MESSAGE_BYTES: Final = 8 * 1024
 class PathEvents(Protocol):
     """What a path tells its owner, in the event loop that started it, never from inside `send`."""
 
-    def message_received(self, message: bytes) -> None:
-        """One whole message, not longer than `max_message_bytes`, in the order of arrival."""
+    def message_received(self, message: bytes | memoryview) -> None:
+        """
+        One whole message, not longer than `max_message_bytes`, in the order of arrival.
+
+        A view is good until this returns: its memory is received into again. Copy what is kept.
+        """
         ...
 
     def path_ready(self) -> None:
         """The backlog fell below the path's low mark after it was above its high mark."""
         ...
 
-    def path_lost(self, reason: str) -> None:
+    def path_lost(self, reason: str, *, gone: bool = False) -> None:
         """
         The path is dead; called exactly once, also after a close by either side.
 
         Nothing is called after it. `reason` is fit for a log: no secrets, no peer's bytes.
+        `gone` means that the far end's host closed the carrier, so its process may have ended;
+        silence, a fault on the way and our own close are not that.
         """
         ...
 

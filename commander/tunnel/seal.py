@@ -101,7 +101,7 @@ class Opener:
         self._epoch = 0
         self._number = 0
 
-    def open(self, sealed: bytes) -> bytes:
+    def open(self, sealed: bytes | memoryview) -> bytes:
         """
         Open the next message.
 
@@ -114,7 +114,7 @@ class Opener:
         epoch, number = counter >> _NUMBER_BITS, counter & _NUMBER_MASK
         if generation != self._generation or number != self._number:
             raise SealBroken
-        raw = sealed[2:10]
+        raw = bytes(sealed[2:10])
         if epoch == self._epoch:
             message = self._decrypt(self._cipher, raw, sealed)
         elif epoch == self._epoch + 1:
@@ -124,7 +124,7 @@ class Opener:
         self._number += 1
         return message
 
-    def _follow(self, raw: bytes, sealed: bytes) -> bytes:
+    def _follow(self, raw: bytes, sealed: bytes | memoryview) -> bytes:
         key = _next_key(self._key)
         cipher = AESGCM(key)
         message = self._decrypt(cipher, raw, sealed)
@@ -132,7 +132,7 @@ class Opener:
         self._epoch += 1
         return message
 
-    def _decrypt(self, cipher: AESGCM, raw: bytes, sealed: bytes) -> bytes:
+    def _decrypt(self, cipher: AESGCM, raw: bytes, sealed: bytes | memoryview) -> bytes:
         body = memoryview(sealed)[_HEADER.size :]
         try:
             return cipher.decrypt(_NONCE_PREFIX + raw, body, self._associated + raw)

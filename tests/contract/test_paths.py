@@ -27,15 +27,15 @@ class Collected:
         self.ready = 0
         self.lost: list[str] = []
 
-    def message_received(self, message: bytes) -> None:
+    def message_received(self, message: bytes | memoryview) -> None:
         assert not self.lost
-        self.messages.append(message)
+        self.messages.append(bytes(message))
 
     def path_ready(self) -> None:
         assert not self.lost
         self.ready += 1
 
-    def path_lost(self, reason: str) -> None:
+    def path_lost(self, reason: str, *, gone: bool = False) -> None:
         assert not self.lost
         self.lost.append(reason)
 

@@ -185,7 +185,7 @@ async def test_failing_owner_ends_the_path(
     """A mistake of ours is logged as ours and not taken for the peer's."""
 
     class Failing(Owner):
-        def message_received(self, message: bytes) -> None:
+        def message_received(self, message: bytes | memoryview) -> None:
             raise RuntimeError("mistake")
 
     client, gateway = paths

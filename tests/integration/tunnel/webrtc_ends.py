@@ -31,15 +31,15 @@ class Owner:
         self.readies = 0
         self.changed = asyncio.Event()
 
-    def message_received(self, message: bytes) -> None:
-        self.messages.append(message)
+    def message_received(self, message: bytes | memoryview) -> None:
+        self.messages.append(bytes(message))
         self.changed.set()
 
     def path_ready(self) -> None:
         self.readies += 1
         self.changed.set()
 
-    def path_lost(self, reason: str) -> None:
+    def path_lost(self, reason: str, *, gone: bool = False) -> None:
         self.losses.append(reason)
         self.changed.set()
 

@@ -16,13 +16,13 @@ class Seen:
         self.lost: list[str] = []
         self.ready = 0
 
-    def message_received(self, message: bytes) -> None:
-        self.messages.append(message)
+    def message_received(self, message: bytes | memoryview) -> None:
+        self.messages.append(bytes(message))
 
     def path_ready(self) -> None:
         self.ready += 1
 
-    def path_lost(self, reason: str) -> None:
+    def path_lost(self, reason: str, *, gone: bool = False) -> None:
         self.lost.append(reason)
 
 
