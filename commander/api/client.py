@@ -48,8 +48,8 @@ _REPEATABLE = frozenset(
     call.path
     for call in (
         calls.INVITATION, calls.LOGIN_CHALLENGE, calls.SESSION, calls.LOG, calls.SYNC,
-        calls.HISTORY, calls.CLIENTS, calls.GATEWAYS, calls.ENROL_BEGIN, calls.AUDIT_APPEND,
-        calls.AUDIT_READ,
+        calls.HISTORY, calls.CLIENTS, calls.GATEWAYS, calls.ICE, calls.ENROL_BEGIN,
+        calls.AUDIT_APPEND, calls.AUDIT_READ,
     )
 )  # fmt: skip
 

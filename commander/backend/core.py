@@ -21,6 +21,7 @@ from commander.backend.ports import NobodyOnline, Presence
 from commander.backend.storage import audit, schema, statements
 from commander.backend.storage.accounts import SessionCache
 from commander.backend.storage.database import Database
+from commander.backend.turn import Relays
 from commander.clock import Clock
 from commander.errors import Refused
 from commander.wire.requests import FRESH_S
@@ -53,6 +54,7 @@ class Guards:
     requests: limits.RateLimiter
     open_calls: limits.RateLimiter
     logins: limits.RateLimiter
+    relays: limits.RateLimiter
     devices: limits.RateLimiter
     open_devices: limits.RateLimiter
     delays: limits.LoginDelays
@@ -66,6 +68,7 @@ class Guards:
             requests=limits.RateLimiter(limits.REQUESTS),
             open_calls=limits.RateLimiter(limits.OPEN_CALLS),
             logins=limits.RateLimiter(limits.LOGINS),
+            relays=limits.RateLimiter(limits.RELAYS),
             devices=limits.RateLimiter(limits.DEVICE_CALLS),
             open_devices=limits.RateLimiter(limits.DEVICE_SOURCE),
             delays=limits.LoginDelays(),
@@ -84,6 +87,7 @@ class Core:
     clock: Clock
     ca_pem: str = ""
     presence: Presence = field(default_factory=NobodyOnline)
+    relays: Relays = field(default_factory=Relays)
     guards: Guards = field(default_factory=Guards.fresh)
     sessions: SessionCache = field(default_factory=SessionCache)
     challenge_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)

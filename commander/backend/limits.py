@@ -13,6 +13,7 @@ How much, how fast, how often. Pure: callers bring the time.
 | calls without a session, of one address | 5 a second, 300 at once |
 | Secrets Manager calls of one client | 10 a second, 100 at once |
 | Secrets Manager calls of one address | 100 a second, 1,000 at once |
+| TURN credentials of one device or gateway | 5 a second, 400 at once |
 | logins of one address | 30 a minute, 60 at once |
 | failed logins of one account or device | from the fifth on a wait of 1, 2, 4 ... 60 s |
 """
@@ -76,6 +77,8 @@ class Rate:
 REQUESTS = Rate(200.0, 2_000)
 OPEN_CALLS = Rate(5.0, 300)
 LOGINS = Rate(0.5, 60)
+# A gateway asks once for each of its tunnels, and after an outage for all of them at once.
+RELAYS = Rate(5.0, 400)
 DEVICE_CALLS = Rate(10.0, 100)
 DEVICE_SOURCE = Rate(100.0, 1_000)
 

@@ -1,4 +1,4 @@
-"""`commander-server`: start, status, backup, restore."""
+"""`commander-server`: start, status, backup, restore, relay-config."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _PROGRAMS = {
     "status": "commander.launch.server_store:status",
     "backup": "commander.launch.server_store:backup",
     "restore": "commander.launch.server_store:restore",
+    "relay-config": "commander.launch.server_relay:relay_config",
 }
 
 

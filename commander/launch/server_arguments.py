@@ -29,7 +29,7 @@ def read_arguments(argv: Sequence[str], environment: Mapping[str, str]) -> argpa
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     data = _Parser(add_help=False)
     data.add_argument(
-        "--data", type=_directory, default=_directory(default), metavar="DIR",
+        "--data", type=_path, default=_path(default), metavar="DIR",
         help=f"where the server keeps everything (${DATA_VARIABLE}, ~/.commander-server)",
     )  # fmt: skip
     start = commands.add_parser("start", parents=[data], help="run in the foreground")
@@ -42,6 +42,10 @@ def read_arguments(argv: Sequence[str], environment: Mapping[str, str]) -> argpa
     restore = commands.add_parser("restore", parents=[data], help="make DIR from a backup")
     restore.add_argument("file", type=Path, metavar="FILE")
     restore.add_argument("--force", action="store_true", help="replace what is in DIR")
+    relay = commands.add_parser(
+        "relay-config", parents=[data], help="write the configuration of a TURN relay (coturn)"
+    )
+    _add_relay_config(relay)
     return parser.parse_args(argv)
 
 
@@ -64,12 +68,71 @@ def _add_start(start: argparse.ArgumentParser) -> None:
         "--new-setup-string", action="store_true",
         help="print another set-up join string, while there is no enterprise",
     )  # fmt: skip
+    _add_relays(start)
     start.add_argument("--log-to-stdout", action="store_true", help="log to standard output too")
 
 
-def _directory(text: str) -> Path:
+def _add_relays(start: argparse.ArgumentParser) -> None:
+    start.add_argument(
+        "--stun-url", action="append", default=[], metavar="URL",
+        help="STUN server for WebRTC paths, stun:HOST:PORT; may be repeated",
+    )  # fmt: skip
+    start.add_argument(
+        "--turn-url", action="append", default=[], metavar="URL",
+        help="TURN relay, turn:HOST:PORT?transport=udp|tcp or turns:HOST:PORT; may be repeated",
+    )  # fmt: skip
+    start.add_argument(
+        "--turn-secret-file", type=_path, metavar="FILE",
+        help="the secret shared with the TURN relays; credentials of ten minutes are made from it",
+    )  # fmt: skip
+    start.add_argument(
+        "--turn-only", action="store_true",
+        help="WebRTC paths through the relays only: neither end learns the other's address",
+    )  # fmt: skip
+
+
+def _add_relay_config(relay: argparse.ArgumentParser) -> None:
+    relay.add_argument(
+        "--public-name",
+        required=True,
+        metavar="HOST",
+        help="name under which others reach the relay",
+    )
+    relay.add_argument("--relay-address", required=True, metavar="IP", help="its public address")
+    relay.add_argument(
+        "--local-address", default="", metavar="IP",
+        help="the machine's own address, where a provider's NAT stands before it",
+    )  # fmt: skip
+    relay.add_argument("--port", type=_port, default=3478, help="UDP and TCP (default 3478)")
+    relay.add_argument("--tls-port", type=_port, default=5349, help="TCP with TLS (default 5349)")
+    relay.add_argument(
+        "--relay-ports", type=_ports, default=(49152, 65535), metavar="FIRST-LAST",
+        help="UDP ports of the relays themselves (default 49152-65535)",
+    )  # fmt: skip
+    relay.add_argument(
+        "--max-relays", type=int, default=1200, metavar="N", help="at once (default 1200)"
+    )
+    relay.add_argument("--tls-cert", type=Path, metavar="PEM", help="certificate chain to use")
+    relay.add_argument("--tls-key", type=Path, metavar="PEM", help="its key")
+    relay.add_argument(
+        "--output", type=_path, metavar="DIR", help="where to write (default DATA/relay)"
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port")
+    return int(text)
+
+
+def _ports(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    return _port(first), _port(last)
+
+
+def _path(text: str) -> Path:
     if not text or "\0" in text:
-        raise argparse.ArgumentTypeError("the directory is empty")
+        raise argparse.ArgumentTypeError("the path is empty")
     return Path(os.path.abspath(Path(text).expanduser()))
 
 

@@ -27,6 +27,7 @@ from commander.clock import Clock, SystemClock
 from commander.errors import Conflict, UsageError
 from commander.files import make_private_directory, write_private
 from commander.launch.server_logging import start_logging
+from commander.launch.server_relay import read_relays
 from commander.launch.server_router import RouterGate
 from commander.router.app import Router, build_routes
 from commander.router.bounded_server import UVICORN_OPTIONS
@@ -112,6 +113,7 @@ class _Run:
         self._has_own_certificate = options.tls_cert is None
         if (options.tls_cert is None) != (options.tls_key is None):
             raise UsageError("--tls-cert and --tls-key belong together")
+        self._relays = read_relays(options)
 
     async def run(self) -> None:
         """Open, serve, close."""
@@ -120,6 +122,7 @@ class _Run:
         core = await open_core(
             self._data / STORE, self._clock, ca_pem=authority.pem if authority else ""
         )
+        core.relays = self._relays
         try:
             setup = await self._setup_string(core, authority)
             await self._serve(core, context, authority, setup)

@@ -363,6 +363,30 @@ class EnrolAnswer(Message, frozen=True):
     log_seq: int
 
 
+# --- WebRTC --------------------------------------------------------------------------------------
+
+
+class IceServerRow(Message, frozen=True):
+    """A STUN or TURN server (`wire.ice` has the form of `url`); STUN has no credential."""
+
+    url: str
+    username: str
+    password: str
+
+
+class IceAnswer(Message, frozen=True):
+    """
+    Servers for one attempt at a WebRTC path, at most 8, in the server's order of preference.
+
+    `relay_only`: the server's owner wants no address of either end shown to the other.
+    `expires`, seconds since 1970: no TURN server takes the credentials for a new relay after it.
+    """
+
+    servers: tuple[IceServerRow, ...]
+    relay_only: bool
+    expires: int
+
+
 # --- audit ---------------------------------------------------------------------------------------
 
 
@@ -413,6 +437,7 @@ SYNC = Call("sync", SyncRequest, SyncAnswer, "device")
 HISTORY = Call("history", HistoryRequest, HistoryAnswer, "device")
 CLIENTS = Call("clients", ClientsRequest, ClientsAnswer, "device")
 GATEWAYS = Call("gateways", Empty, GatewaysAnswer, "device")
+ICE = Call("ice", Empty, IceAnswer, "either")
 ENROL_BEGIN = Call("gateway/enrol-begin", EnrolBegin, LogAnswer, "own")
 ENROL = Call("gateway/enrol", EnrolRequest, EnrolAnswer, "own")
 AUDIT_APPEND = Call("audit/append", AuditAppend, AuditAppendAnswer, "either")
