@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from commander.api.client import Api
 from commander.api.socket import RouterSocket
@@ -29,13 +30,14 @@ from commander.errors import (
 from commander.hosting.control import ControlServer, ask_host, list_others
 from commander.hosting.conversation import Accepted, Position, TunnelRequest, ask_gateway
 from commander.hosting.handle import TunnelsHandle
-from commander.hosting.hosted import HostedTunnel, Notice
+from commander.hosting.hosted import HostedTunnel, Label, Notice
 from commander.hosting.journal import remove_old
 from commander.hosting.model import Ask, Told, TunnelInfo, match_tunnels
 from commander.hosting.paths import PATH_KINDS, PathAttempt, begin_path
 from commander.hosting.ports import RememberedPorts
 from commander.tunnel.codes import CloseCode
-from commander.tunnel.listener import ListenOn, bind
+from commander.tunnel.listener import ListenOn, Place
+from commander.tunnel.unix_place import UnixPlace
 from commander.wire.commands import Offer
 
 MAX_TUNNELS = 1000
@@ -56,6 +58,29 @@ class StartOptions:
     idle_s: float | None = None
     mode: str = "session"
     new: bool = False
+    unix: Path | None = None
+    """Listen at this Unix socket instead of a port."""
+    stdio: bool = False
+    """Listen nowhere; the one stream is made by `HostedTunnel.connect`."""
+    label: Label | None = None
+
+    def places(self, remembered: int = 0) -> tuple[Sequence[Place], ...]:
+        """Where to listen, best first."""
+        if self.stdio:
+            return ()
+        if self.unix is not None:
+            return ([UnixPlace(self.unix)],)
+        preferred = self.preferred_port or remembered or None
+        return (
+            [ListenOn(self.host, self.port or None, preferred, allow_remote=self.allow_remote)],
+        )
+
+    def check_local(self) -> None:
+        """Raise now what the user has to change, before a gateway is bothered."""
+        if not self.stdio:
+            for place in self.places()[-1]:
+                place.bind().close()
+                place.release()
 
 
 @dataclass
@@ -174,9 +199,7 @@ class Hosting:
 
     async def _start(self, request: TunnelRequest, options: StartOptions) -> HostedTunnel:
         link = self._need_link()
-        where = ListenOn(options.host, options.port or None, allow_remote=options.allow_remote)
-        # What the user has to change is said before the gateway is bothered.
-        bind(where).close()
+        options.check_local()
         router = await self._router(link)
         attempt = await begin_path(options.path)
         try:
@@ -193,7 +216,7 @@ class Hosting:
         except BaseException:
             await attempt.close()
             raise
-        if options.reuse_port:
+        if options.reuse_port and tunnel.info().local_port:
             # Remembering a port is a convenience: a full disk must not cost the tunnel.
             with contextlib.suppress(CommanderError):
                 self._ports.remember(request.record, tunnel.info().local_port)
@@ -216,16 +239,13 @@ class Hosting:
             mode=options.mode,
             idle_s=options.idle_s,
             ended=self._ended,
+            label=options.label,
         )
         try:
             await tunnel.attach(path, binding)
             remembered = self._ports.get(request.record) if options.reuse_port else 0
-            await tunnel.listen(
-                options.host,
-                fixed_port=options.port,
-                preferred_port=options.preferred_port or remembered,
-                allow_remote=options.allow_remote,
-            )
+            if not options.stdio:
+                await tunnel.listen(*options.places(remembered))
             await self._open_control()
         except (SealBroken, InvalidInput) as error:
             await tunnel.close(CloseCode.HELLO_FAILED, "the far end is not the gateway")

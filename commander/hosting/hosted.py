@@ -2,23 +2,33 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from commander.clock import Clock
-from commander.codec import decode, encode
 from commander.config.paths import Paths
-from commander.errors import InvalidInput
+from commander.errors import Conflict, NotAllowed
 from commander.hosting.conversation import Accepted, TunnelRequest
 from commander.hosting.journal import CLOSED, OPENED, Journal
+from commander.hosting.local_end import Caller, LocalEnds
 from commander.hosting.model import StreamInfo, TunnelInfo
 from commander.ids import new_uid
 from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.engine import TunnelEnd
-from commander.tunnel.listener import ListenOn, LocalListener
+from commander.tunnel.listener import Place
 from commander.tunnel.path import Binding, Path
-from commander.tunnel.peer import Address, Peer, ProgramFinder
+from commander.tunnel.peer import Address
+from commander.tunnel.pipe import Pipe
 from commander.tunnel.reports import StreamReport, TunnelLimits
-from commander.wire.commands import StreamMeta
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a tunnels file calls a tunnel, and which file it is."""
+
+    name: str = ""
+    file: str = ""
+
 
 Notice = Callable[[str], None]
 Ended = Callable[["HostedTunnel", CloseCode, str], None]
@@ -41,6 +51,7 @@ class HostedTunnel:
         mode: str,
         idle_s: float | None,
         ended: Ended,
+        label: Label | None = None,
     ) -> None:
         self.uid = new_uid()
         self.request = request
@@ -48,13 +59,15 @@ class HostedTunnel:
         self._clock = clock
         self._mode = mode
         self._ended = ended
-        self._listener: LocalListener | None = None
+        self._label = label
         self._address: Address = ("", 0)
-        self._programs = ProgramFinder()
+        self._also: tuple[str, ...] = ()
         self._journal = Journal(paths.tunnel_log(self.uid), clock)
         self.end = TunnelEnd(
             Role.CLIENT, accepted.keys, events=self, clock=clock, limits=TunnelLimits(idle_s=idle_s)
         )
+        self._ends = LocalEnds(self.end.pipe, self._journal)
+        self._own_ended: asyncio.Future[StreamReport] | None = None
 
     @property
     def title(self) -> str:
@@ -65,37 +78,53 @@ class HostedTunnel:
         """Let a path carry the tunnel; raises as `TunnelEnd.attach`."""
         await self.end.attach(path, binding)
 
-    async def listen(
-        self, host: str, *, fixed_port: int, preferred_port: int, allow_remote: bool
-    ) -> None:
-        """Open the local port. Raises Conflict when a fixed one is taken, NotAllowed, InvalidInput."""
-        where = ListenOn(
-            host, fixed_port or None, preferred=preferred_port or None, allow_remote=allow_remote
-        )
-        listener = LocalListener(where, self._accept, self)
-        address = listener.open()
-        self._listener, self._address = listener, address
+    async def listen(self, *attempts: Sequence[Place]) -> None:
+        """
+        Open the local end at the first of these sets of places that is free.
+
+        Raises what the last one raised: Conflict when it is taken, NotAllowed, InvalidInput.
+        """
+        *earlier, last = attempts
+        for places in earlier:
+            try:
+                self._listen(places)
+            except (Conflict, NotAllowed):
+                continue
+            return
+        self._listen(last)
+
+    def _listen(self, places: Sequence[Place]) -> None:
+        first, *also = self._ends.open(places)
+        self._address, self._also = first, tuple(f"{host}:{port}" for host, port in also)
         self._journal.write(
             OPENED,
             record=self.request.record,
             gateway=self.request.gateway,
-            host=address[0],
-            port=address[1],
+            host=first[0],
+            port=first[1],
         )
 
-    def _accept(self, peer: Peer) -> asyncio.BaseProtocol:
-        return self.end.pipe(stream_meta(self._programs.find(peer)))
+    def connect(self) -> tuple[Pipe, asyncio.Future[StreamReport]]:
+        """
+        One stream for this process itself, instead of a listener (`--stdio`).
+
+        Gives the protocol for its socket, and how it ended once it has.
+        """
+        assert self._own_ended is None
+        self._own_ended = asyncio.get_running_loop().create_future()
+        return self._ends.connect(Caller("stdio", os.getppid(), os.getuid())), self._own_ended
 
     async def close(self, code: CloseCode, reason: str) -> None:
         """End the tunnel and wait; idempotent."""
         await self.end.close(code, reason)
-        self._stop_listening()
+        self._ends.close()
 
     def info(self, *, with_streams: bool = False) -> TunnelInfo:
         """The tunnel as it is now."""
         stats = self.end.stats()
         host, port = self._address
-        streams = tuple(map(_stream_info, self.end.streams())) if with_streams else ()
+        streams = tuple(map(self._stream_info, self.end.streams())) if with_streams else ()
+        label = self._label or Label()
         return TunnelInfo(
             tunnel=self.uid,
             conversation=self._conversation,
@@ -117,6 +146,26 @@ class HostedTunnel:
             pid=os.getpid(),
             mode=self._mode,
             streams=streams,
+            name=label.name,
+            file=label.file,
+            unix="" if port else host,
+            also=self._also,
+            refused=self._ends.refused,
+            refused_uids=self._ends.uids_refused,
+        )
+
+    def _stream_info(self, report: StreamReport) -> StreamInfo:
+        caller = self._ends.caller(report.stream)
+        return StreamInfo(
+            report.stream,
+            caller.program,
+            report.since,
+            report.bytes_in,
+            report.bytes_out,
+            pid=caller.pid,
+            uid=-1 if caller.uid is None else caller.uid,
+            state=report.state,
+            address=f"{caller.address[0]}:{caller.address[1]}" if caller.address[1] else "",
         )
 
     # What the engine tells; it goes to the log, never payload.
@@ -131,54 +180,28 @@ class HostedTunnel:
 
     def stream_opened(self, stream: int, meta: bytes) -> None:
         """A local connection was accepted."""
-        self._journal.write("accept", stream=stream, program=_program(meta))
+        caller = self._ends.opened(stream)
+        self._journal.write(
+            "accept", stream=stream, program=caller.program, pid=caller.pid or None, uid=caller.uid
+        )
 
     def stream_closed(self, report: StreamReport) -> None:
         """A local connection is over."""
         self._journal.write(
             "close",
             stream=report.stream,
-            program=_program(report.meta),
+            program=self._ends.closed(report.stream).program,
             bytes_in=report.bytes_in,
             bytes_out=report.bytes_out,
             cause=report.cause,
             reason=report.reason,
         )
+        if self._own_ended is not None and not self._own_ended.done():
+            self._own_ended.set_result(report)
 
     def tunnel_closed(self, code: CloseCode, reason: str) -> None:
         """The tunnel is over."""
-        self._stop_listening()
+        self._ends.close()
         self._journal.write(CLOSED, code=code.label, reason=reason)
         self._journal.close()
         self._ended(self, code, reason)
-
-    def connection_refused(self, peer: Peer, reason: str) -> None:
-        """A connection of somebody else was closed before a byte of it was forwarded."""
-        self._journal.write("refused", uid=peer.uid, reason=reason)
-
-    def accept_paused(self, reason: str) -> None:
-        """The process ran out of descriptors or memory for a moment."""
-        self._journal.write("accept-paused", reason=reason)
-
-    def _stop_listening(self) -> None:
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.close()
-
-
-def _stream_info(report: StreamReport) -> StreamInfo:
-    return StreamInfo(
-        report.stream, _program(report.meta), report.since, report.bytes_in, report.bytes_out
-    )
-
-
-def _program(meta: bytes) -> str:
-    try:
-        return decode(StreamMeta, meta, limit=4096).program
-    except InvalidInput:
-        return ""
-
-
-def stream_meta(program: str) -> bytes:
-    """What the gateway is told of a connection, for its audit events."""
-    return encode(StreamMeta(program[:64]))

@@ -53,6 +53,10 @@ class Journal:
         except OSError:
             self.lost_lines += 1
 
+    def now(self) -> float:
+        """The time by which lines are written, in seconds since 1970."""
+        return self._clock.now()
+
     def close(self) -> None:
         """Close the file; idempotent."""
         if self._handle >= 0:

@@ -17,6 +17,12 @@ class StreamInfo(msgspec.Struct, frozen=True):
     since: float
     bytes_in: int
     bytes_out: int
+    pid: int = 0
+    uid: int = -1
+    """-1 when the system does not say."""
+    state: str = ""
+    address: str = ""
+    """Where it came from; empty for a Unix socket."""
 
 
 class TunnelInfo(msgspec.Struct, frozen=True):
@@ -48,6 +54,16 @@ class TunnelInfo(msgspec.Struct, frozen=True):
     mode: str
     reason: str = ""
     streams: tuple[StreamInfo, ...] = ()
+    name: str = ""
+    """Its name in a tunnels file, and that file."""
+    file: str = ""
+    unix: str = ""
+    """The Unix socket it listens at; then `local_host` is the same and `local_port` 0."""
+    also: tuple[str, ...] = ()
+    """Further local addresses, as host:port."""
+    refused: int = 0
+    """Connections of other users, closed before a byte was forwarded."""
+    refused_uids: tuple[int, ...] = ()
 
 
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

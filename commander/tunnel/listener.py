@@ -27,6 +27,31 @@ _OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 _BUSY: Final = {errno.EADDRINUSE}
 
 
+class Place(Protocol):
+    """Where a listener waits, and how those who come there are known."""
+
+    @property
+    def checks_owner(self) -> bool:
+        """Whether only our own user may come in."""
+        ...
+
+    def bind(self) -> socket.socket:
+        """Take the place. Raises Conflict, NotAllowed or InvalidInput, as `bind` does."""
+        ...
+
+    def shown(self, listening: socket.socket) -> Address:
+        """The place as programs must be told it."""
+        ...
+
+    def identify(self, connection: socket.socket, listening: socket.socket) -> Peer:
+        """Who is at the other end of an accepted connection."""
+        ...
+
+    def release(self) -> None:
+        """Remove what a closed socket leaves behind."""
+        ...
+
+
 class ListenerEvents(Protocol):
     """What a listener tells its owner, for log and audit."""
 
@@ -71,6 +96,29 @@ class ListenOn:
                 hint="use 127.0.0.1 or ::1, or allow remote clients explicitly",
             )
         return parsed
+
+    @property
+    def checks_owner(self) -> bool:
+        """On loopback, where the system shows owners; others' machines are the owner's decision."""
+        return self.address().is_loopback and can_identify()
+
+    def bind(self) -> socket.socket:
+        """As the function `bind`."""
+        return bind(self)
+
+    def shown(self, listening: socket.socket) -> Address:
+        """The bound address and port."""
+        host, port = listening.getsockname()[:2]
+        return str(host), int(port)
+
+    def identify(self, connection: socket.socket, listening: socket.socket) -> Peer:
+        """The owner by the kernel's tables; of another machine's program only its address."""
+        host, port = connection.getpeername()[:2]
+        remote = str(host), int(port)
+        return identify(self.shown(listening), remote) if self.checks_owner else Peer(remote, None)
+
+    def release(self) -> None:
+        """Nothing is left of a TCP port."""
 
 
 def bind(where: ListenOn) -> socket.socket:
@@ -167,7 +215,7 @@ def _check_twin(host: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) 
 
 class LocalListener:
     """
-    Accepts local TCP connections for a tunnel and gives each the protocol that `make` returns
+    Accepts local connections for a tunnel and gives each the protocol that `make` returns
     for its peer.
 
     Call `open` only once the tunnel's path is verified. Connections of another user of
@@ -177,7 +225,7 @@ class LocalListener:
 
     def __init__(
         self,
-        where: ListenOn,
+        where: Place,
         make: Callable[[Peer], asyncio.BaseProtocol],
         events: ListenerEvents,
     ) -> None:
@@ -186,19 +234,18 @@ class LocalListener:
         self._events = events
         self._socket: socket.socket | None = None
         self._retry: asyncio.TimerHandle | None = None
-        self._checks_owner = where.address().is_loopback and can_identify()
+        self._checks_owner = where.checks_owner
 
     @property
     def address(self) -> Address:
         """The address that is bound, as applications must be told; only while open."""
         assert self._socket is not None
-        host, port = self._socket.getsockname()[:2]
-        return str(host), int(port)
+        return self._where.shown(self._socket)
 
     def open(self) -> Address:
         """Bind, listen and accept. Raises what `bind` raises."""
         assert self._socket is None
-        self._socket = bind(self._where)
+        self._socket = self._where.bind()
         self._resume()
         return self.address
 
@@ -211,6 +258,7 @@ class LocalListener:
         if listening is not None:
             asyncio.get_running_loop().remove_reader(listening)
             listening.close()
+            self._where.release()
 
     def _resume(self) -> None:
         self._retry = None
@@ -222,22 +270,22 @@ class LocalListener:
             if self._socket is None:
                 return
             try:
-                connection, remote = self._take(self._socket)
+                connection = self._take(self._socket)
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 self._pause(error)
                 return
-            self._admit(connection, (str(remote[0]), int(remote[1])))
+            self._admit(connection, self._socket)
 
-    def _take(self, listening: socket.socket) -> tuple[socket.socket, Address]:
+    def _take(self, listening: socket.socket) -> socket.socket:
         if not self._checks_owner:
-            return listening.accept()
+            return listening.accept()[0]
         # Asking who connected takes a descriptor: without one, a connection of our own user
         # would be refused as nobody's. It waits in the backlog instead.
         spare = os.dup(listening.fileno())
         try:
-            return listening.accept()
+            return listening.accept()[0]
         finally:
             os.close(spare)
 
@@ -253,9 +301,14 @@ class LocalListener:
             _log.warning("accepting local connections failed with %s", name)
         self._events.accept_paused(name)
 
-    def _admit(self, connection: socket.socket, remote: Address) -> None:
+    def _admit(self, connection: socket.socket, listening: socket.socket) -> None:
         connection.setblocking(False)
-        peer = identify(self.address, remote) if self._checks_owner else Peer(remote, None)
+        try:
+            peer = self._where.identify(connection, listening)
+        except OSError:
+            # It came and went before it could be asked about.
+            connection.close()
+            return
         if self._checks_owner and peer.uid != os.getuid():
             self._refuse(connection, peer)
             return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import socket
 import struct
 import sys
@@ -21,8 +20,9 @@ _COLUMNS: Final = 10
 _SEEN_PROCESSES: Final = 8
 _NEW_PROCESSES: Final = 256
 _MAX_DESCRIPTORS: Final = 256
+# About a millisecond: a process with thousands of descriptors must not slow its own connections.
+_MAX_LINKS: Final = 1000
 _MAX_NAME: Final = 64
-_SOCKET_LINK: Final = re.compile(r"socket:\[(\d+)\]\Z")
 _WORD_BYTES: Final = 4
 
 # sock_diag(7), linux/inet_diag.h: nlmsghdr, inet_diag_req_v2, and uid and inode of inet_diag_msg.
@@ -33,6 +33,7 @@ _DIAG_HEADER: Final = struct.Struct("=IHHII")
 _DIAG_REQUEST: Final = struct.Struct("=BBBBI2s2s16s16sI8s")
 _DIAG_ANSWER: Final = struct.Struct("=4x48x12xII")
 _KERNEL_S: Final = 1.0
+_CREDENTIALS: Final = struct.Struct("3i")
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,24 @@ class Socket:
 
 @dataclass(frozen=True)
 class Peer:
-    """The owner of a connection to a local port; `uid` is None when nobody can be seen."""
+    """
+    The owner of a local connection; `uid` is None when nobody can be seen.
+
+    A Unix socket tells the process, a TCP one only its socket, by which the process is found.
+    """
 
     address: Address
     uid: int | None
     inode: int = 0
+    pid: int = 0
+
+
+@dataclass(frozen=True)
+class Program:
+    """The process behind a connection; pid 0 and no name when it is not seen."""
+
+    pid: int = 0
+    name: str = ""
 
 
 def find_socket(table: Iterable[str], local: Address, remote: Address) -> Socket | None:
@@ -106,6 +120,19 @@ def identify(local: Address, remote: Address, *, proc: Path = Path("/proc")) -> 
     return Peer(remote, found.uid, found.inode)
 
 
+def identify_unix(connection: socket.socket) -> Peer:
+    """
+    Identify who connected to a Unix socket (SO_PEERCRED).
+
+    Where the system cannot say, the socket's mode has let only our own user in. Raises OSError.
+    """
+    if not hasattr(socket, "SO_PEERCRED"):
+        return Peer(("", 0), os.geteuid())
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(raw)
+    return Peer(("", 0), uid, pid=pid)
+
+
 class ProgramFinder:
     """
     Names the program at the other end of a connection; best effort, only for logs and audit.
@@ -118,17 +145,24 @@ class ProgramFinder:
         self._proc = proc
         self._seen: deque[int] = deque(maxlen=_SEEN_PROCESSES)
 
-    def find(self, peer: Peer) -> str:
-        """The program's name, or "" when it is not seen."""
+    def find(self, peer: Peer) -> Program:
+        """The program, or an empty one when it is not seen."""
+        if peer.pid:
+            return Program(peer.pid, _program(peer.pid, self._proc))
         if not peer.inode:
-            return ""
+            return Program()
+        left = _MAX_LINKS
         for pid in self._likely():
-            if _holds(self._proc / str(pid) / "fd", peer.inode):
+            looked, found = _look(f"{self._proc}/{pid}/fd", f"socket:[{peer.inode}]", left)
+            left -= looked
+            if found:
                 if pid in self._seen:
                     self._seen.remove(pid)
                 self._seen.append(pid)
-                return _program(pid, self._proc)
-        return ""
+                return Program(pid, _program(pid, self._proc))
+            if left <= 0:
+                break
+        return Program()
 
     def _likely(self) -> Iterator[int]:
         yield from reversed(tuple(self._seen))
@@ -180,19 +214,27 @@ def _read_tables(local: Address, remote: Address, proc: Path) -> Socket | None:
     return None
 
 
-def _holds(folder: Path, inode: int) -> bool:
+def _look(folder: str, wanted: str, limit: int) -> tuple[int, bool]:
+    """
+    Look for a socket among the descriptors of a process: how many were looked at, and whether it
+    is one of them.
+
+    A new connection has the lowest free number: mostly the last one, in a process with few the
+    first hole. So the newest are looked at, and of the rest as many as the limit lets.
+    """
     try:
-        names = os.listdir(folder)[:_MAX_DESCRIPTORS]
+        names = os.listdir(folder)
     except OSError:
-        return False
-    for name in names:
+        return 1, False
+    looked = 1
+    for name in names[: -_MAX_DESCRIPTORS - 1 : -1][: max(0, limit)]:
+        looked += 1
         try:
-            link = _SOCKET_LINK.match(os.readlink(folder / name))
+            if os.readlink(f"{folder}/{name}") == wanted:
+                return looked, True
         except OSError:
             continue
-        if link is not None and int(link[1]) == inode:
-            return True
-    return False
+    return looked, False
 
 
 def _program(pid: int, proc: Path) -> str:

@@ -80,7 +80,17 @@ class Pipe(asyncio.BufferedProtocol):
             self._cause,
             self._reason,
             self._by_peer,
+            self._state(),
         )
+
+    def _state(self) -> str:
+        if self._is_over:
+            return ""
+        if self._transport is None:
+            return "connecting"
+        if self._is_eof_read:
+            return "local-closed"
+        return "target-closed" if self._is_eof_delivered else "open"
 
     # --- the socket's side -----------------------------------------------------------------
 

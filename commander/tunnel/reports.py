@@ -38,6 +38,8 @@ class StreamReport:
     """Why it ended: "closed" in order, or the label of a reset code; empty while it lives."""
     reason: str = ""
     by_peer: bool = False
+    state: str = ""
+    """While it lives: "connecting", "open", or which side has closed: "local-closed", "target-closed"."""
 
 
 @dataclass(frozen=True)

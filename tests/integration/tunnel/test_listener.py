@@ -15,7 +15,7 @@ import pytest
 from commander.errors import Conflict, InvalidInput, NotAllowed
 from commander.tunnel import peer
 from commander.tunnel.listener import FIRST_AUTO_PORT, ListenOn, LocalListener, bind
-from commander.tunnel.peer import Peer, ProgramFinder, identify
+from commander.tunnel.peer import Peer, Program, ProgramFinder, identify
 from tests.support.privilege import privileged
 from tests.support.tunnels import eventually
 from tests.support.waiting import DEADLINE_S
@@ -239,7 +239,7 @@ async def test_kernel_and_tables_agree_about_the_owner() -> None:
         assert peer._ask_kernel(theirs, ours) == by_table
         assert identify(ours, theirs) == Peer(theirs, os.getuid(), by_table.inode)
         found = ProgramFinder().find(identify(ours, theirs))
-        assert found == Path("/proc/self/comm").read_text().strip()
+        assert found == Program(os.getpid(), Path("/proc/self/comm").read_text().strip())
 
 
 async def test_a_connection_that_was_closed_already_is_not_forwarded() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -8,11 +10,13 @@ from hypothesis import strategies as st
 
 from commander.tunnel.peer import (
     Peer,
+    Program,
     ProgramFinder,
     Socket,
     can_identify,
     find_socket,
     identify,
+    identify_unix,
 )
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
@@ -96,10 +100,27 @@ def test_the_program_is_found_by_its_open_socket(tmp_path: Path) -> None:
     (tmp_path / "78").mkdir()
 
     finder = ProgramFinder(proc=tmp_path)
-    assert finder.find(Peer(LOCAL, 1000, 4711)) == "ps?ql"
-    assert finder.find(Peer(LOCAL, 1000, 4711)) == "ps?ql"
-    assert finder.find(Peer(LOCAL, 1000, 1)) == ""
-    assert finder.find(Peer(LOCAL, None)) == ""
+    assert finder.find(Peer(LOCAL, 1000, 4711)) == Program(77, "ps?ql")
+    assert finder.find(Peer(LOCAL, 1000, 4711)) == Program(77, "ps?ql")
+    assert finder.find(Peer(LOCAL, 1000, 1)) == Program()
+    assert finder.find(Peer(LOCAL, None)) == Program()
     (tmp_path / "77" / "comm").unlink()
-    assert finder.find(Peer(LOCAL, 1000, 4711)) == ""
-    assert ProgramFinder(proc=tmp_path / "none").find(Peer(LOCAL, 1000, 4711)) == ""
+    assert finder.find(Peer(LOCAL, 1000, 4711)) == Program(77)
+    assert ProgramFinder(proc=tmp_path / "none").find(Peer(LOCAL, 1000, 4711)) == Program()
+
+
+def test_a_unix_socket_names_the_process(tmp_path: Path) -> None:
+    """By its credentials: no search, and the program's name from that pid alone."""
+    (tmp_path / "9").mkdir()
+    (tmp_path / "9" / "comm").write_text("psql\n")
+
+    found = ProgramFinder(proc=tmp_path).find(Peer(("", 0), 1000, pid=9))
+
+    assert found == Program(9, "psql")
+
+
+def test_the_other_end_of_a_unix_socket_is_known() -> None:
+    """SO_PEERCRED tells process and user of whoever connected."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert identify_unix(ours) == Peer(("", 0), os.getuid(), pid=os.getpid())
