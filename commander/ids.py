@@ -24,6 +24,7 @@ ApplicationUid = NewType("ApplicationUid", str)
 GatewayUid = NewType("GatewayUid", str)
 RoleUid = NewType("RoleUid", str)
 VoucherUid = NewType("VoucherUid", str)
+ClientUid = NewType("ClientUid", str)
 ConversationId = NewType("ConversationId", str)
 
 UID_BYTES = 16

@@ -24,6 +24,7 @@ from commander.authority.statements import (
     Administrator,
     Application,
     Body,
+    Client,
     Device,
     Folder,
     Gateway,
@@ -36,6 +37,7 @@ from commander.authority.statements import (
     Statement,
     User,
     Voucher,
+    client_uid,
     root_fingerprint,
 )
 from commander.crypto.box import BoxPublicKey
@@ -44,7 +46,12 @@ from commander.errors import InvalidInput, Refused, Tampered
 from commander.ids import is_uid
 
 KSM_KEY_BYTES = 65
+_NAMES: dict[type[Body], str] = {
+    User: "user", Device: "device", Role: "role", Folder: "folder", Application: "application",
+    Voucher: "voucher", Gateway: "gateway", Client: "client",
+}  # fmt: skip
 # The root signs these and nothing after: the first user and that user's administrator statement.
+_AGAIN = (Kind.ROLE, Kind.CLIENT)  # a role is stated again to change it, a client to confirm it
 _ROOT_STATEMENTS = {0: Kind.GENESIS, 1: Kind.USER, 2: Kind.ADMINISTRATOR}
 
 
@@ -99,8 +106,7 @@ def apply(state: State, statement: Statement) -> None:
     statement.verify(_signer_key(state, statement, body))
     uid = _own_uid(body)
     taken = state.kinds.get(uid)
-    # Only a role is stated again, to change it.
-    _need_new(taken is None or taken is statement.kind is Kind.ROLE, f"{taken} {uid}")
+    _need_new(taken is None or taken is statement.kind in _AGAIN, f"{taken} {uid}")
     rule, effect = _RULES[statement.kind]
     rule(state, statement, body)
     effect(state, statement, body)
@@ -113,23 +119,8 @@ def apply(state: State, statement: Statement) -> None:
 
 def _own_uid(body: Body) -> str:
     """The UID a statement introduces, or "" for those that only speak of others."""
-    match body:
-        case User():
-            return body.user
-        case Device():
-            return body.device
-        case Role():
-            return body.role
-        case Folder():
-            return body.folder
-        case Application():
-            return body.application
-        case Voucher():
-            return body.voucher
-        case Gateway():
-            return body.gateway
-        case _:
-            return ""
+    name = _NAMES.get(type(body))
+    return str(getattr(body, name)) if name else ""
 
 
 def _signer_key(state: State, statement: Statement, body: object) -> VerifyKey:
@@ -323,9 +314,7 @@ def _rule_voucher(state: State, statement: Statement, body: Voucher) -> None:
 
 def _rule_gateway(state: State, statement: Statement, body: Gateway) -> None:
     _need_form(is_uid(body.gateway) and len(body.client_id) == 88, "the gateway")
-    _need_form(
-        len(body.ksm_key) == KSM_KEY_BYTES and body.ksm_key[0] == 4, "the gateway's P-256 key"
-    )
+    _need_form(_is_point(body.ksm_key), "the gateway's P-256 key")
     _check_keys(body.sign_key, body.box_key)
     _need_new(
         all(known.client_id != body.client_id for known in state.gateways.values()), "the client"
@@ -338,6 +327,25 @@ def _rule_gateway(state: State, statement: Statement, body: Gateway) -> None:
     if voucher.application != body.application or body.voucher != voucher.voucher:
         raise _refuse(Code.VOUCHER_MISMATCH, "the token is for another application")
     _need_exists(state.applications.get(body.application), f"application {body.application}")
+
+
+def _rule_client(state: State, statement: Statement, body: Client) -> None:
+    _need_form(
+        len(body.client_id) == 88 and body.client == client_uid(body.client_id), "the client"
+    )
+    _need_form(_is_point(body.ksm_key) or not body.ksm_key, "the client's P-256 key")
+    _need_allowed(state, statement, Action.MANAGE_APPLICATION, body.application)
+    known = state.clients.latest(body.client)
+    if known is None:
+        return
+    # Confirmed once: the key of a device never changes, and what was removed stays removed.
+    same = (known.application, known.client_id) == (body.application, body.client_id)
+    holds = state.clients.get(body.client) is not None
+    _need_new(same and holds and not known.ksm_key and body.ksm_key != b"", "the client")
+
+
+def _is_point(key: bytes) -> bool:
+    return len(key) == KSM_KEY_BYTES and key[0] == 4
 
 
 def _rule_revoke(state: State, statement: Statement, body: Revoke) -> None:
@@ -374,6 +382,9 @@ def _application_of(state: State, body: Revoke) -> str:
     if body.kind is Kind.GATEWAY:
         gateway = state.gateways.get(body.target)
         return gateway.application if gateway else ""
+    if body.kind is Kind.CLIENT:
+        client = state.clients.get(body.target)
+        return client.application if client else ""
     if body.kind is Kind.VOUCHER:
         voucher = state.vouchers.get(body.target)
         return voucher.application if voucher else ""
@@ -421,5 +432,6 @@ _RULES: dict[Kind, tuple[Rule, Rule]] = {
     Kind.APPLICATION: (_rule_application, _adds("applications", lambda b: b.application)),
     Kind.VOUCHER: (_rule_voucher, _adds("vouchers", lambda b: b.voucher)),
     Kind.GATEWAY: (_rule_gateway, _effect_gateway),
+    Kind.CLIENT: (_rule_client, _adds("clients", lambda b: b.client)),
     Kind.REVOKE: (_rule_revoke, _effect_revoke),
 }

@@ -17,6 +17,7 @@ from commander.authority.statements import (
     Access,
     Administrator,
     Application,
+    Client,
     Device,
     Folder,
     Gateway,
@@ -118,6 +119,7 @@ class State:
         self.applications: Facts[Application] = Facts()
         self.vouchers: Facts[Voucher] = Facts()
         self.gateways: Facts[Gateway] = Facts()
+        self.clients: Facts[Client] = Facts()
         self.used_vouchers: set[str] = set()
         self.digests: list[bytes] = []
         # One name space for all kinds: a device that took a user's UID would be judged as that user.
@@ -162,7 +164,7 @@ class State:
         table: dict[str, Facts[Any]] = {
             "user": self.users, "device": self.devices, "administrator": self.administrators,
             "role": self.roles, "folder": self.folders, "application": self.applications,
-            "voucher": self.vouchers, "gateway": self.gateways,
+            "voucher": self.vouchers, "gateway": self.gateways, "client": self.clients,
             "membership": self.memberships, "access": self.accesses,
         }  # fmt: skip
         key: object = revoke.target

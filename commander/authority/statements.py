@@ -18,13 +18,16 @@ from commander.crypto.kdf import sha256
 from commander.crypto.signing import SigningKey, VerifyKey
 from commander.errors import InvalidInput, Refused, SealBroken
 from commander.ids import (
+    UID_BYTES,
     ApplicationUid,
+    ClientUid,
     DeviceUid,
     FolderUid,
     GatewayUid,
     RoleUid,
     UserUid,
     VoucherUid,
+    encode_uid,
 )
 
 BODY_LIMIT = 16 * 1024
@@ -48,6 +51,7 @@ class Kind(StrEnum):
     APPLICATION = "application"
     VOUCHER = "voucher"
     GATEWAY = "gateway"
+    CLIENT = "client"
     REVOKE = "revoke"
 
 
@@ -157,6 +161,20 @@ class Gateway(Message, frozen=True):
     ksm_key: bytes
 
 
+class Client(Message, frozen=True):
+    """
+    A Secrets Manager device of an application.
+
+    `ksm_key` is empty while the device still has its one-time token: then its first use gives
+    the key, unconfirmed. A second statement names the key and confirms the device.
+    """
+
+    client: ClientUid
+    application: ApplicationUid
+    client_id: str
+    ksm_key: bytes
+
+
 class Revoke(Message, frozen=True):
     """Ends an earlier statement; `principal` is needed for access (and membership: the user)."""
 
@@ -167,7 +185,7 @@ class Revoke(Message, frozen=True):
 
 Body = (
     Genesis | User | Device | Administrator | Role | Membership | Folder | Access
-    | Application | Voucher | Gateway | Revoke
+    | Application | Voucher | Gateway | Client | Revoke
 )  # fmt: skip
 
 _BODIES: dict[Kind, type[Message]] = {
@@ -182,6 +200,7 @@ _BODIES: dict[Kind, type[Message]] = {
     Kind.APPLICATION: Application,
     Kind.VOUCHER: Voucher,
     Kind.GATEWAY: Gateway,
+    Kind.CLIENT: Client,
     Kind.REVOKE: Revoke,
 }
 _KINDS = {body: kind for kind, body in _BODIES.items()}
@@ -241,3 +260,11 @@ def sign_statement(
 def root_fingerprint(root_key: bytes) -> bytes:
     """What invitations, gateway tokens and the emergency kit pin: 32 bytes."""
     return sha256(canonical("root-fingerprint", root_key))
+
+
+def client_uid(client_id: str) -> ClientUid:
+    """The UID that the log and seals know a Secrets Manager client by; its client id gives it."""
+    raw = bytearray(sha256(canonical("client-uid", client_id))[:UID_BYTES])
+    # Identifiers leave out the first bytes that would begin with "-".
+    raw[0] &= 0x7F
+    return ClientUid(encode_uid(bytes(raw)))

@@ -23,6 +23,7 @@ from commander.gateway.switches import OpenRecord, linked_uids
 from commander.ids import is_uid
 from commander.ksm.payloads import GetSecretRequest, GetSecretResponse, Record
 from commander.vault.opening import open_payload, open_record_key, open_settings
+from commander.wire.device_writes import DeviceWrite
 from commander.wire.seals import (
     FIRST_PREVIOUS,
     RecordSeal,
@@ -82,8 +83,11 @@ def _sealed(record: Record, folder_key: bytes) -> Sealed:
     seals = record.commander
     if seals is msgspec.UNSET:
         raise InvalidInput(f"the server gave no seal of record {record.record_uid}")
+    write = None
+    if seals.write is not msgspec.UNSET:
+        write = decode(DeviceWrite, seals.write)
     version = RecordVersion(
-        decode(Signed, seals.seal, limit=SEAL_LIMIT), record.record_key, record.data
+        decode(Signed, seals.seal, limit=SEAL_LIMIT), record.record_key, record.data, write
     )
     settings = None
     if seals.settings is not None and seals.settings_seal is not None:

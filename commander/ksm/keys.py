@@ -83,7 +83,11 @@ class P256PrivateKey:
     @classmethod
     def generate(cls) -> P256PrivateKey:
         """Make a new key pair."""
-        key = ec.generate_private_key(_CURVE)
+        return cls.from_key(ec.generate_private_key(_CURVE))
+
+    @classmethod
+    def from_key(cls, key: ec.EllipticCurvePrivateKey) -> P256PrivateKey:
+        """Take a key of this curve in the library's form."""
         number = key.private_numbers().private_value.to_bytes(32, "big")
         return cls(_BEFORE_NUMBER + number + _BEFORE_POINT + _point_of(key))
 

@@ -6,8 +6,8 @@ adds its own. The answer carries every key, null when empty, because some SDKs h
 Binary values are standard base64 with padding, but `appData`, which is url-safe without.
 
 The extension: a client of ours asks with `"commander": {"seals": true}` and gets in each record
-`"commander": {"seal", "settings", "settings_seal"}`: the detached seal of the payload, the second
-part of the record, and its seal. SDKs never ask, so they never see it.
+`"commander": {"seal", "settings", "settings_seal", "write"}`: the detached seal of the payload, the
+second part of the record, its seal, and the signed request when a device wrote the payload. SDKs never ask, so they never see it.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ class RecordSeals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seal: _Seal
     settings: _Blob | None = None
     settings_seal: _Seal | None = None
+    write: _Blob | msgspec.UnsetType = msgspec.UNSET
 
 
 class File(msgspec.Struct, frozen=True, rename="camel"):

@@ -17,10 +17,15 @@ from commander.authority.statements import (
     Revoke,
     Right,
     Voucher,
+    client_uid,
+)
+from commander.authority.statements import (
+    Client as ClientStatement,
 )
 from commander.crypto import aead
 from commander.errors import InvalidInput, NotFound, SealBroken
 from commander.ids import ApplicationUid, FolderUid, GatewayUid, VoucherUid, new_uid
+from commander.ksm.owner import owner_key
 from commander.ksm.token import OneTimeToken
 from commander.vault.draft import Draft
 from commander.vault.replica import OpenApplication
@@ -104,7 +109,8 @@ class Applications:
             vault.require(Action.CREATE_APPLICATION)
             draft.state(Application(uid, vault.user))
             key = draft.add_key("application", uid)
-            draft.applications.append(calls.NewApplication(uid, 1, _display(key, title)))
+            public = owner_key(key).public.raw
+            draft.applications.append(calls.NewApplication(uid, 1, _display(key, title), public))
 
         await vault.commit(build)
         return self.find(uid)
@@ -207,6 +213,8 @@ class Applications:
             expires = draft.time + 60 * _checked_minutes(minutes)
             ends = draft.time + 60 * access_minutes if access_minutes else 0
             for token, name in zip(tokens, names, strict=True):
+                # The log names the client before it has a key, so that the server can't make one up.
+                draft.state(_client(uid, text_client_id(token), b""))
                 draft.clients.append(
                     _new_client(draft, uid, token, name, "client", "", expires, ends, ip_lock)
                 )
@@ -232,8 +240,7 @@ class Applications:
             for client in clients:
                 gateway = client.gateway
                 vault.require(Action.MANAGE_GATEWAY if gateway else Action.MANAGE_APPLICATION, uid)
-                if gateway is not None:
-                    draft.state(gateway)
+                draft.state(gateway or _client(uid, client.client_id, client.public_key))
                 draft.clients.append(_bound_client(draft, uid, client, ends))
 
         await vault.commit(build)
@@ -256,6 +263,8 @@ class Applications:
             for client_id, voucher in vouchers.items():
                 if client_id in certified:
                     draft.state(Revoke(Kind.GATEWAY, certified[client_id], ""))
+                elif state.clients.get(client_uid(client_id)):
+                    draft.state(Revoke(Kind.CLIENT, client_uid(client_id), ""))
                 elif state.vouchers.get(voucher) and voucher not in state.used_vouchers:
                     draft.state(Revoke(Kind.VOUCHER, voucher, ""))
                 draft.removed_clients.append(client_id)
@@ -294,6 +303,10 @@ class Applications:
                 if gateway.application == application.uid
             ]  # fmt: skip
         return found
+
+
+def _client(uid: str, client_id: str, public_key: bytes) -> ClientStatement:
+    return ClientStatement(client_uid(client_id), ApplicationUid(uid), client_id, public_key)
 
 
 def _display(key: bytes, title: str) -> bytes:

@@ -20,6 +20,9 @@ from commander.crypto import aead
 from commander.crypto.encoding import encode
 from commander.crypto.kdf import derive
 from commander.errors import InvalidInput, Refused, SealBroken
+from commander.ksm import folder_names
+from commander.ksm.writes import CreateFolder
+from commander.wire.device_writes import open_write
 from commander.wire.pam import PamSettings, parse_settings, serialize_settings
 from commander.wire.records import RecordData, parse_record
 from commander.wire.seals import (
@@ -40,7 +43,12 @@ def open_record_key(folder_key: bytes, version: RecordVersion, seal: RecordSeal)
         record_key = aead.open_sealed(folder_key, version.record_key)
     except SealBroken:
         raise _tampered(seal.record) from None
-    return check_commitment(record_key, seal)
+    if version.write is None:
+        return check_commitment(record_key, seal)
+    # Secrets Manager devices commit to no key; their signature over the payload has to do.
+    if len(record_key) != aead.KEY_BYTES:
+        raise _tampered(seal.record)
+    return record_key
 
 
 def check_commitment(record_key: bytes, seal: RecordSeal) -> bytes:
@@ -85,15 +93,40 @@ def open_folder_name(
     folder_key: bytes, version: FolderVersion, seal: FolderSeal
 ) -> tuple[str, str]:
     """Name and parent folder UID ("" at the top of its domain). Raises Refused(seal-broken)."""
+    if version.write is None:
+        return _open_own_name(folder_key, version.payload, seal)
+    made = open_write(version.origin or version.write)
+    try:
+        if isinstance(made, CreateFolder):
+            key = folder_names.open_key(folder_key, made.key)
+        elif seal.folder == seal.domain:
+            key = folder_key
+        else:
+            key = folder_names.sub_folder_key(folder_key, seal.folder)
+        name = folder_names.open_name(key, version.payload)
+    except SealBroken:
+        raise _nameless(seal) from None
+    if version.placed:
+        return name, _open_own_name(folder_key, version.placed, seal)[1]
+    if not isinstance(made, CreateFolder):
+        raise _nameless(seal)
+    return name, made.parent
+
+
+def _open_own_name(folder_key: bytes, payload: bytes, seal: FolderSeal) -> tuple[str, str]:
     try:
         key = derive(folder_key, "folder-name")
-        raw = json.loads(aead.open_sealed(key, version.payload, encode("folder", seal.folder)))
+        raw = json.loads(aead.open_sealed(key, payload, encode("folder", seal.folder)))
         name, parent = raw["name"], raw["parent"]
     except (SealBroken, ValueError, KeyError, TypeError):
         name = parent = None
     if not isinstance(name, str) or not isinstance(parent, str) or len(name) > MAX_NAME:
-        raise Refused(f"the name of folder {seal.folder} does not open", code=Code.SEAL_BROKEN)
+        raise _nameless(seal)
     return name, parent
+
+
+def _nameless(seal: FolderSeal) -> Refused:
+    return Refused(f"the name of folder {seal.folder} does not open", code=Code.SEAL_BROKEN)
 
 
 def seal_folder_name(folder_key: bytes, folder: str, name: str, parent: str) -> bytes:

@@ -67,11 +67,16 @@ class ServerInfo(Message, frozen=True):
 
 
 class NewApplication(Message, frozen=True):
-    """Display data of an application under its key: GCM(AK, {"title", "type"})."""
+    """
+    Display data of an application under its key: GCM(AK, {"title", "type"}).
+
+    `owner_key` is the public point of `ksm.owner.owner_key`, which devices are given.
+    """
 
     application: str
     revision: int
     data: bytes
+    owner_key: bytes = b""
 
 
 class ApplicationFolderKey(Message, frozen=True):
@@ -81,6 +86,22 @@ class ApplicationFolderKey(Message, frozen=True):
     folder: str
     epoch: int
     key: bytes
+
+
+class FolderCopy(Message, frozen=True):
+    """
+    A folder in the form SDKs read (`ksm.folder_names`), beside its sealed form.
+
+    For a domain folder `parent` and `key` are empty and `data` is under the folder's own key;
+    for a folder in it `key` is under the domain's key and `data` under `key`. `parent` is "" for
+    a folder directly in the domain.
+    """
+
+    folder: str
+    domain: str
+    parent: str
+    key: bytes
+    data: bytes
 
 
 class NewClient(Message, frozen=True):
@@ -125,6 +146,7 @@ class Commit(Message, frozen=True):
     clients: tuple[NewClient, ...] = ()
     removed_clients: tuple[str, ...] = ()
     invitations: tuple[NewInvitation, ...] = ()
+    folder_copies: tuple[FolderCopy, ...] = ()
 
 
 class CommitAnswer(Message, frozen=True):
@@ -256,12 +278,18 @@ class SyncRequest(Message, frozen=True):
     cursor: int
 
 
-class ApplicationRow(Message, frozen=True):
-    """An application the user can open: display data and the folder keys it has."""
+class ApplicationRow(Message, frozen=True, omit_defaults=True):
+    """
+    An application the user can open: display data and the folder keys it has.
+
+    `owner_key` is what the server gives to devices; check it against `ksm.owner.owner_key`.
+    """
 
     application: str
     data: bytes
     folder_keys: tuple[ApplicationFolderKey, ...]
+    owner_key: bytes = b""
+    revision: int = 0
 
 
 class SyncAnswer(Message, frozen=True):
@@ -310,6 +338,7 @@ class ClientRow(Message, frozen=True):
     last_access: int
     ip_lock: bool
     address: str
+    public_key: bytes = b""
 
 
 class ClientsRequest(Message, frozen=True):

@@ -2,13 +2,16 @@
 Seals: what an author signed about a record, its PAM settings, a folder name or a key grant.
 
 A version travels as the sealed ciphertext plus `Signed{body, signature}`; the author is a device
-(records, settings, folders) or a user (key grants). Everyone who reads checks with the same pure
+(records, settings, folders) or a user (key grants). What a Secrets Manager device wrote carries its
+signed request (`write`); then the server fills in the seal's body, and the request's digest stands
+in place of the signature. Everyone who reads checks with the same pure
 functions here: hash, chain against the pinned revision, signature, and `decide` at the log
 position the author saw.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from commander.authority.decide import Action, Refuse, decide
@@ -19,6 +22,9 @@ from commander.crypto.kdf import derive, sha256
 from commander.crypto.signing import SigningKey, VerifyKey
 from commander.errors import InvalidInput, Refused, SealBroken
 from commander.ids import DeviceUid, FolderUid, RecordUid, UserUid
+from commander.ksm.writes import CreateFolder
+from commander.wire import device_writes
+from commander.wire.device_writes import NO_KEYS, DeviceAuthor, DeviceWrite
 
 SEAL_LIMIT = 1024
 RECORD_LIMIT = 1024 * 1024
@@ -97,12 +103,13 @@ class GrantSeal(Message, frozen=True):
     time: int
 
 
-class RecordVersion(Message, frozen=True):
+class RecordVersion(Message, frozen=True, omit_defaults=True):
     """A record as stored: seal, record key under the folder key, payload under the record key."""
 
     seal: Signed
     record_key: bytes
     payload: bytes
+    write: DeviceWrite | None = None
 
 
 class SettingsVersion(Message, frozen=True):
@@ -112,11 +119,20 @@ class SettingsVersion(Message, frozen=True):
     payload: bytes
 
 
-class FolderVersion(Message, frozen=True):
-    """A folder name as stored, under the domain folder's key."""
+class FolderVersion(Message, frozen=True, omit_defaults=True):
+    """
+    A folder name as stored, under the domain folder's key.
+
+    A device's version has its own payload form (`ksm.folder_names`): `origin` is the request that
+    made the folder, when a device did, and gives its key; `placed` is the newest payload of our
+    own form before, and gives its place.
+    """
 
     seal: Signed
     payload: bytes
+    write: DeviceWrite | None = None
+    origin: DeviceWrite | None = None
+    placed: bytes = b""
 
 
 class KeyGrant(Message, frozen=True):
@@ -172,6 +188,8 @@ def verify_record(
     *,
     pinned: RecordSeal | None,
     pinned_hash: bytes = FIRST_PREVIOUS,
+    device_keys: Mapping[str, bytes] = NO_KEYS,
+    ancestors: Collection[str] | None = None,
 ) -> RecordSeal:
     """
     Accept a revision: payload hash, author's signature and right, chain after the pinned one.
@@ -179,18 +197,36 @@ def verify_record(
     `pinned` None means never seen: any revision is a valid beginning. The same revision again
     must be the same seal. Moving a record needs edit right in both folders. Raises Refused
     (seal-broken, seal-revision, seal-author). The caller checks the commitment when it opens it.
+    For writes of devices: `device_keys` as in `device_writes.author_of`, `ancestors` as in
+    `device_writes.check_record_content`.
     """
     seal = read_record_seal(version.seal)
     _check_payload(seal.payload_hash, version.payload, RECORD_LIMIT)
     if seal.deleted != (version.payload == b""):
         raise Refused(f"record {seal.record} is not what its seal says", code=Code.SEAL_BROKEN)
-    _check_author(state, version.seal, seal, Action.EDIT, seal.folder)
+    if version.write is None:
+        _check_author(state, version.seal, seal, Action.EDIT, seal.folder)
+    else:
+        _check_device(state, version.seal, version.write, seal, seal.folder, device_keys)
+        device_writes.check_record_content(
+            device_writes.open_write(version.write),
+            record=seal.record,
+            folder=seal.folder,
+            inner_folder=seal.inner_folder,
+            revision=seal.revision,
+            record_key=version.record_key,
+            payload=version.payload,
+            ancestors=ancestors,
+        )
     if pinned is not None:
         _check_chain(version.seal, seal, pinned, pinned_hash)
         if pinned.record != seal.record:
             raise Refused(
                 f"record {seal.record} stands in for {pinned.record}", code=Code.SEAL_BROKEN
             )
+        moved = (pinned.folder, pinned.inner_folder) != (seal.folder, seal.inner_folder)
+        if version.write is not None and moved:
+            raise Refused(f"a device can't move record {seal.record}", code=Code.SEAL_BROKEN)
         if pinned.folder != seal.folder:
             _check_author(state, version.seal, seal, Action.EDIT, pinned.folder)
     return seal
@@ -227,11 +263,17 @@ def verify_folder(
     *,
     pinned: FolderSeal | None,
     pinned_hash: bytes = FIRST_PREVIOUS,
+    device_keys: Mapping[str, bytes] = NO_KEYS,
+    ancestors: Collection[str] | None = None,
 ) -> FolderSeal:
     """Accept a folder name: as `verify_record`, with edit right in the domain folder."""
     seal = read_folder_seal(version.seal)
     _check_payload(seal.payload_hash, version.payload, FOLDER_LIMIT)
-    _check_author(state, version.seal, seal, Action.EDIT, seal.domain)
+    if version.write is None:
+        _check_author(state, version.seal, seal, Action.EDIT, seal.domain)
+    else:
+        _check_device(state, version.seal, version.write, seal, seal.domain, device_keys)
+        _check_device_folder(state, version, version.write, seal, device_keys, ancestors)
     if pinned is not None:
         _check_chain(version.seal, seal, pinned, pinned_hash)
         if (pinned.folder, pinned.domain) != (seal.folder, seal.domain):
@@ -308,6 +350,60 @@ def _check_author(
     decision = decide(state, seal.author, action, folder, now=seal.time, at=seal.log_seq)
     if isinstance(decision, Refuse):
         raise Refused(f"author {seal.author}: {decision.reason}", code=Code.SEAL_AUTHOR)
+
+
+def _check_device(
+    state: State,
+    signed: Signed,
+    write: DeviceWrite,
+    seal: RecordSeal | FolderSeal,
+    folder: str,
+    device_keys: Mapping[str, bytes],
+) -> None:
+    if signed.signature != write.digest():
+        raise Refused("a seal is not of the device's request it came with", code=Code.SEAL_BROKEN)
+    author = device_writes.author_of(state, write, log_seq=seal.log_seq, device_keys=device_keys)
+    if str(seal.author) != author.client:
+        raise Refused("a seal names another device as its author", code=Code.SEAL_BROKEN)
+    decision = decide(
+        state, author.application, Action.EDIT, folder, now=seal.time, at=seal.log_seq
+    )
+    if isinstance(decision, Refuse):
+        raise Refused(f"client {author.client}: {decision.reason}", code=Code.SEAL_AUTHOR)
+
+
+def _check_device_folder(
+    state: State,
+    version: FolderVersion,
+    write: DeviceWrite,
+    seal: FolderSeal,
+    device_keys: Mapping[str, bytes],
+    ancestors: Collection[str] | None,
+) -> None:
+    if seal.deleted != (version.payload == b""):
+        raise Refused(f"folder {seal.folder} is not what its seal says", code=Code.SEAL_BROKEN)
+    device_writes.check_folder_content(
+        device_writes.open_write(write),
+        folder=seal.folder,
+        domain=seal.domain,
+        revision=seal.revision,
+        payload=version.payload,
+        ancestors=ancestors,
+    )
+    if version.origin is not None:
+        device_writes.author_of(state, version.origin, device_keys=device_keys)
+        made = device_writes.open_write(version.origin)
+        if not isinstance(made, CreateFolder) or (made.folder, made.domain) != (
+            seal.folder, seal.domain,
+        ):  # fmt: skip
+            raise Refused(f"folder {seal.folder} was not made so", code=Code.SEAL_BROKEN)
+
+
+def device_of(state: State, version: RecordVersion | FolderVersion) -> DeviceAuthor | None:
+    """The device that wrote a verified version; None when one of our own did."""
+    if version.write is None:
+        return None
+    return device_writes.author_of(state, version.write)
 
 
 def _check_chain(signed: Signed, seal: _V, pinned: _V, pinned_hash: bytes) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from commander.crypto.encoding import to_base64url
 from commander.ksm.config import DeviceConfig
 from commander.ksm.keys import P256PrivateKey, P256PublicKey
+from commander.ksm.owner import owner_key
 from commander.ksm.token import OneTimeToken
 from commander.vault.applications import BoundClient, text_client_id
 from commander.wire.calls import ServerInfo
@@ -38,15 +39,9 @@ def make_client(name: str, server: KnownServer, info: ServerInfo, app_key: bytes
         server_public_key=P256PublicKey(info.ksm_key),
         private_key=key,
         app_key=app_key,
-        app_owner_public_key=_nobody(),
+        app_owner_public_key=owner_key(app_key).public,
     )
     return MadeClient(BoundClient(name, text_client_id(token), key.public.raw), config)
-
-
-def _nobody() -> P256PublicKey:
-    # SDKs create records only when they can wrap the record key for an owner. Ours is read by
-    # way of the folder key, so the private half of this one is dropped.
-    return P256PrivateKey.generate().public
 
 
 def config_text(made: Sequence[MadeClient], form: str) -> str:

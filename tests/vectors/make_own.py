@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import get_type_hints
 
 from commander.audit import chain, events
+from commander.codec import encode
 from commander.crypto import aead, encoding, kdf, signing
 from commander.crypto.box import BoxPrivateKey
 from commander.ids import ApplicationUid, GatewayUid, new_uid
-from commander.ksm import config, ecies, payloads, request, token
+from commander.ksm import config, ecies, folder_names, payloads, request, token
 from commander.ksm.keys import P256PrivateKey
+from tests.support.device_writes import SdkDevice, b64
 
 OWN = Path(__file__).parent / "own"
 KEY = bytes(range(32))
@@ -163,6 +165,29 @@ def audit() -> Answers:
     return answers
 
 
+def device_writes() -> Answers:
+    """A device's signed request as it is stored, with a folder key and name in SDK form."""
+    device = SdkDevice(ApplicationUid(new_uid()))
+    folder, domain = new_uid(), new_uid()
+    write = device.sign(
+        folderUid=folder,
+        sharedFolderUid=domain,
+        sharedFolderKey=b64(folder_names.seal_key(KEY, KEY[::-1])),
+        data=b64(folder_names.seal_name(KEY[::-1], TEXT.decode())),
+        parentUid=None,
+    )
+    return [
+        {
+            "write": encode(write).hex(),
+            "digest": write.digest().hex(),
+            "folder": folder,
+            "domain": domain,
+            "root_key": KEY.hex(),
+            "name": TEXT.decode(),
+        }
+    ]
+
+
 def _hints(kind: type[events.Event]) -> dict[str, type]:
     return get_type_hints(kind)
 
@@ -179,6 +204,7 @@ FILES: dict[str, Callable[[], Answers]] = {
     "signing": signatures,
     "ksm": secrets_manager,
     "audit": audit,
+    "device_writes": device_writes,
 }
 
 

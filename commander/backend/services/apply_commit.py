@@ -2,7 +2,7 @@
 Checking and storing a commit: the part that `commit`, `setup` and `account/accept` share.
 
 The order is statements, grants, folders, records, settings, applications, their keys, clients,
-invitations. Each part is judged by the state after the commit's own statements, now, by
+invitations, folder copies. Each part is judged by the state after the commit's own statements, now, by
 `decide`; then by its seal. The first refusal ends it all.
 """
 
@@ -73,6 +73,7 @@ async def apply_commit(
     await commit_applications.remove_clients(draft, commit.removed_clients)
     await commit_applications.add_clients(draft, commit.clients)
     await commit_access.add_invitations(draft, commit.invitations)
+    await commit_objects.put_folder_copies(draft, commit.folder_copies)
     await _show_to_new_members(draft, commit.statements)
     transaction.on_commit(lambda: core.ledger.publish(state))
     return CommitAnswer(state.seq, await changes.cursor(transaction.connection))

@@ -31,9 +31,16 @@ async def put_applications(draft: Draft, added: tuple[NewApplication, ...]) -> N
                 code=Code.REVISION_CONFLICT,
                 hint="sync and try again",
             )
-        await applications.put(
-            draft.connection, new.application, revision=new.revision, data=new.data
-        )
+        _check_owner_key(new.owner_key)
+        await applications.put(draft.connection, new)
+
+
+def _check_owner_key(point: bytes) -> None:
+    try:
+        if point:
+            P256PublicKey(point)
+    except InvalidInput as error:
+        raise Refused(error.message, code=Code.REQUEST_MALFORMED) from None
 
 
 async def put_keys(draft: Draft, added: tuple[ApplicationFolderKey, ...]) -> None:

@@ -6,9 +6,12 @@ from commander.authority.decide import Action
 from commander.authority.refusals import Code
 from commander.backend.limits import WRAPPED_KEY
 from commander.backend.services.draft import Draft, need_once, need_size, need_uid
+from commander.backend.storage import folder_copies
 from commander.backend.storage.objects import FOLDERS, RECORDS, SETTINGS, Head, NewRevision
 from commander.errors import Refused
+from commander.ksm.folder_names import BLOCK_BYTES, MAX_NAME_BYTES, SEALED_KEY_BYTES
 from commander.wire import seals
+from commander.wire.calls import FolderCopy
 from commander.wire.seals import (
     FIRST_PREVIOUS,
     FolderSeal,
@@ -28,6 +31,7 @@ async def put_folders(draft: Draft, versions: tuple[FolderVersion, ...]) -> None
     stored = await FOLDERS.newest(draft.connection, list(heads.values()))
     added = []
     for seal, version in read:
+        _need_own(version)
         _check_folder_place(draft, seal)
         _check_next(seal.folder, seal.revision, seal.prev_hash, heads.get(seal.folder))
         before = stored.get(seal.folder)
@@ -52,6 +56,41 @@ def _check_folder_place(draft: Draft, seal: FolderSeal) -> None:
         )
 
 
+def _need_own(version: RecordVersion | FolderVersion) -> None:
+    """A device's write comes from the device, at its own door, and is never handed in by a user."""
+    if (
+        version.write is not None
+        or getattr(version, "origin", None)
+        or getattr(version, "placed", b"")
+    ):
+        raise Refused("a commit holds a device's write", code=Code.REQUEST_MALFORMED)
+
+
+async def put_folder_copies(draft: Draft, copies: tuple[FolderCopy, ...]) -> None:
+    """Check and store folders in the form devices read. Raises Refused."""
+    need_once([copy.folder for copy in copies], "a folder's copy")
+    heads = await FOLDERS.heads(
+        draft.connection, [uid for copy in copies for uid in (copy.folder, copy.parent)]
+    )
+    for copy in copies:
+        draft.need(Action.EDIT, copy.domain)
+        is_domain = copy.folder == copy.domain
+        wanted = 0 if is_domain else SEALED_KEY_BYTES
+        need_size(copy.key, wanted, "a folder copy's key", least=wanted)
+        need_size(copy.data, MAX_NAME_BYTES, "a folder copy's name", least=2 * BLOCK_BYTES)
+        places = [copy.folder] if not copy.parent else [copy.folder, copy.parent]
+        known = all(
+            (head := heads.get(uid)) is not None and head.folder == copy.domain and not head.deleted
+            for uid in places
+        )
+        if not known or (is_domain and copy.parent):
+            raise Refused(
+                f"folder {copy.folder[:22]} is not in folder {copy.domain[:22]}",
+                code=Code.OBJECT_UNKNOWN,
+            )
+        await folder_copies.put(draft.connection, copy)
+
+
 async def put_records(draft: Draft, versions: tuple[RecordVersion, ...]) -> None:
     """Check and store records. Raises Refused."""
     read = [(seals.read_record_seal(version.seal), version) for version in versions]
@@ -61,6 +100,7 @@ async def put_records(draft: Draft, versions: tuple[RecordVersion, ...]) -> None
     inner = await FOLDERS.heads(draft.connection, [seal.inner_folder for seal, _ in read])
     added = []
     for seal, version in read:
+        _need_own(version)
         _check_record_place(draft, seal, heads.get(seal.record), inner)
         _check_next(seal.record, seal.revision, seal.prev_hash, heads.get(seal.record))
         need_size(version.record_key, WRAPPED_KEY, "a record key", least=WRAPPED_KEY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commander.audit.events import Enrolled, TokenRefused
@@ -215,4 +216,5 @@ def _seals(version: RecordVersion, settings: SettingsVersion | None) -> RecordSe
         encode(version.seal),
         settings.payload if settings else None,
         encode(settings.seal) if settings else None,
+        encode(version.write) if version.write else msgspec.UNSET,
     )

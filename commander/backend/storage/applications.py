@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commander.backend.storage import changes
 from commander.backend.storage.tables import application_keys, applications
-from commander.wire.calls import ApplicationFolderKey, ApplicationRow
+from commander.wire.calls import ApplicationFolderKey, ApplicationRow, NewApplication
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class StoredApplication:
     revision: int
     data: bytes
     change: int
+    owner_key: bytes
 
 
 async def find(connection: AsyncConnection, application: str) -> StoredApplication | None:
@@ -31,11 +32,13 @@ async def find(connection: AsyncConnection, application: str) -> StoredApplicati
     return StoredApplication(**row._mapping) if row else None
 
 
-async def put(connection: AsyncConnection, application: str, *, revision: int, data: bytes) -> None:
-    """Store display data."""
+async def put(connection: AsyncConnection, new: NewApplication) -> None:
+    """Store display data; the owner's public key stays when a change names none."""
     (change,) = await changes.reserve(connection, 1)
-    values = {"revision": revision, "data": data, "change": change}
-    statement = upsert(applications).values(application=application, **values)
+    values: dict[str, object] = {"revision": new.revision, "data": new.data, "change": change}
+    if new.owner_key:
+        values["owner_key"] = new.owner_key
+    statement = upsert(applications).values(application=new.application, **values)
     await connection.execute(
         statement.on_conflict_do_update(index_elements=["application"], set_=values)
     )
@@ -93,4 +96,6 @@ async def changed(
 async def row_of(connection: AsyncConnection, stored: StoredApplication) -> ApplicationRow:
     """The row as a client gets it."""
     keys = await keys_of(connection, stored.application)
-    return ApplicationRow(stored.application, stored.data, tuple(keys))
+    return ApplicationRow(
+        stored.application, stored.data, tuple(keys), stored.owner_key, stored.revision
+    )

@@ -41,6 +41,7 @@ class StoredClient:
             self.client_id, self.application, "gateway" if self.kind == "gateway" else "client",
             self.voucher, self.name, self.is_bound, self.created, self.token_expires,
             self.access_expires, self.first_access, self.last_access, self.ip_lock, self.address,
+            self.public_key,
         )  # fmt: skip
 
 

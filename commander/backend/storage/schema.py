@@ -21,7 +21,7 @@ from commander.backend.storage import tables
 from commander.errors import CommanderError
 from commander.files import PRIVATE_FILE, check_private_file
 
-CURRENT = "0001"
+CURRENT = "0002"
 _COUNTED = (
     tables.accounts, tables.sessions, tables.statements, tables.records, tables.applications,
     tables.clients, tables.audit,

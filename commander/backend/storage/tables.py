@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -117,6 +118,7 @@ later_shares = Table(
 applications = Table(
     "applications", metadata,
     _uid("application", key=True), _number("revision"), _bytes("data"), _number("change"),
+    Column("owner_key", LargeBinary, nullable=False, server_default=text("x''")),
 )  # fmt: skip
 
 application_keys = Table(
@@ -132,6 +134,28 @@ clients = Table(
     _number("token_expires"), _number("access_expires"), _number("first_access"),
     _number("last_access"), _flag("ip_lock"), _text("address", 64),
     Index("clients_application", "application"),
+)  # fmt: skip
+
+# Folders in the form SDKs read; `key` and `data` are opaque here.
+folder_copies = Table(
+    "folder_copies", metadata,
+    _uid("folder", key=True), _uid("domain"), _text("parent", 22), _bytes("key"), _bytes("data"),
+    Index("folder_copies_domain", "domain"),
+)  # fmt: skip
+
+# Updates that a device has begun and not completed; nobody reads them until then.
+staged_updates = Table(
+    "staged_updates", metadata,
+    _uid("record", key=True), _text("client_id", 88, key=True), _number("expires"), _bytes("raw"),
+    Index("staged_updates_expires", "expires"), Index("staged_updates_client", "client_id"),
+)  # fmt: skip
+
+# Attachments; the bytes are a file beside the store once `uploaded`.
+attachments = Table(
+    "attachments", metadata,
+    _uid("uid", key=True), _uid("record"), _bytes("link_key"), _bytes("data"), _number("size"),
+    _flag("uploaded"), _number("created"),
+    Index("attachments_record", "record"),
 )  # fmt: skip
 
 invitations = Table(

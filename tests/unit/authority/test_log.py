@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from commander.authority.statements import (
     Administrator,
     Application,
     Body,
+    Client,
     Device,
     Folder,
     Genesis,
@@ -25,6 +27,7 @@ from commander.authority.statements import (
     Statement,
     User,
     Voucher,
+    client_uid,
     root_fingerprint,
     sign_statement,
 )
@@ -39,6 +42,7 @@ from commander.ids import (
     RoleUid,
     UserUid,
     VoucherUid,
+    is_uid,
     new_uid,
 )
 from tests.support.enterprise import START, Enterprise, Person
@@ -480,3 +484,85 @@ def test_a_member_cannot_begin_earlier(scene: Scene) -> None:
     scene.share(scene.bob, scene.carol, Right.VIEW, not_before=START + 5)
     # The owner is bound by nothing.
     scene.share(admin, scene.carol, Right.VIEW, Right.EDIT, Right.SHARE)
+
+
+# --- Secrets Manager clients ---------------------------------------------------------------------
+
+
+def client_of(application: ApplicationUid, key: bytes = b"", client_id: str = "C" * 88) -> Client:
+    return Client(client_uid(client_id), application, client_id, key)
+
+
+POINT = b"\x04" + bytes(64)
+
+
+def test_client_is_announced_then_confirmed_once(acme: Enterprise) -> None:
+    """The key comes with the second statement, and never changes after."""
+    application = acme.add_application(acme.admin)
+    acme.by_admin(client_of(application))
+    acme.by_admin(client_of(application, POINT))
+
+    stated = acme.state.clients.get(client_uid("C" * 88))
+    assert stated is not None
+    assert stated.ksm_key == POINT
+    for again in (client_of(application), client_of(application, b"\x04" + bytes(63) + b"x")):
+        assert refusal(partial(acme.by_admin, again)) == Code.STATEMENT_DUPLICATE
+
+
+def test_client_is_not_announced_twice_nor_moved(acme: Enterprise) -> None:
+    """A second announcement says nothing; another application is another's device."""
+    application, other = acme.add_application(acme.admin), acme.add_application(acme.admin)
+    acme.by_admin(client_of(application))
+
+    for again in (client_of(application), client_of(other, POINT)):
+        assert refusal(partial(acme.by_admin, again)) == Code.STATEMENT_DUPLICATE
+
+
+def test_removed_client_stays_removed(acme: Enterprise) -> None:
+    """Its owner ends it; a stranger can't; nobody brings it back."""
+    owner, stranger = acme.add_person("o@acme.example"), acme.add_person("s@acme.example")
+    for person in (owner, stranger):
+        acme.add_member(acme.role, person)
+    application = acme.add_application(owner)
+    acme.by(owner, client_of(application))
+    ends = Revoke(Kind.CLIENT, client_uid("C" * 88), "")
+
+    assert refusal(lambda: acme.by(stranger, ends)) == Code.STATEMENT_NOT_ENTITLED
+    acme.by(owner, ends)
+    assert refusal(lambda: acme.by(owner, ends)) == Code.STATEMENT_NOT_ENTITLED
+    assert (
+        refusal(lambda: acme.by(owner, client_of(application, POINT))) == Code.STATEMENT_DUPLICATE
+    )
+
+
+def test_client_of_anothers_application_is_refused(acme: Enterprise) -> None:
+    """Only the owner says which devices an application has."""
+    stranger = acme.add_person("s@acme.example")
+    acme.add_member(acme.role, stranger)
+    application = acme.add_application(acme.admin)
+
+    assert refusal(lambda: acme.by(stranger, client_of(application))) == Code.NOT_OWNER
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"client": "A" * 22}, {"client_id": "C" * 87}, {"ksm_key": bytes(65)},
+        {"ksm_key": b"\x04" + bytes(63)},
+    ],
+)  # fmt: skip
+def test_malformed_client_is_refused(acme: Enterprise, change: dict[str, object]) -> None:
+    """The UID follows from the client id; the key is a point or nothing yet."""
+    body = client_of(acme.add_application(acme.admin), POINT)
+
+    changed = msgspec.structs.replace(body, **change)
+
+    assert refusal(lambda: acme.by_admin(changed)) == Code.STATEMENT_MALFORMED
+
+
+def test_client_uids_never_begin_with_a_dash() -> None:
+    """Whatever the client id, a command line takes the UID for no flag."""
+    found = {client_uid(f"{number}") for number in range(2_000)}
+
+    assert all(is_uid(uid) for uid in found)
+    assert len(found) == 2_000

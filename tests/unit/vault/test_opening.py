@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from commander.authority.refusals import Code
@@ -7,7 +8,9 @@ from commander.crypto import aead
 from commander.crypto.encoding import encode
 from commander.crypto.kdf import derive
 from commander.errors import InvalidInput, Refused
-from commander.ids import DeviceUid, FolderUid, RecordUid
+from commander.ids import ApplicationUid, DeviceUid, FolderUid, RecordUid, new_uid
+from commander.ksm import folder_names
+from commander.ksm.writes import CreateFolder
 from commander.vault.opening import (
     check_commitment,
     open_folder_name,
@@ -19,6 +22,7 @@ from commander.vault.opening import (
     seal_settings,
     tunnel_seed,
 )
+from commander.wire.device_writes import DeviceWrite, open_write
 from commander.wire.pam import ConfigurationSettings, ResourceSettings
 from commander.wire.records import RecordData
 from commander.wire.seals import (
@@ -31,6 +35,7 @@ from commander.wire.seals import (
     Signed,
     record_commitment,
 )
+from tests.support.device_writes import SdkDevice, b64
 
 KEY = bytes(range(32))
 FOLDER_KEY = bytes(32)
@@ -146,3 +151,76 @@ def test_folder_name_is_bounded(name: str) -> None:
 def test_tunnel_seed_is_not_the_key() -> None:
     """It is derived, and another one for each key."""
     assert tunnel_seed(KEY) not in (KEY, tunnel_seed(FOLDER_KEY))
+
+
+# --- what Secrets Manager devices wrote ----------------------------------------------------------
+
+
+def sub_seal() -> FolderSeal:
+    return FolderSeal(
+        FolderUid("s" * 21 + "A"), FOLDER_A, 1, FIRST_PREVIOUS, b"", DeviceUid("d" * 22), 0, 0, False
+    )  # fmt: skip
+
+
+FOLDER_A = FolderUid("f" * 21 + "A")
+
+
+def test_device_written_record_opens_without_a_commitment() -> None:
+    """The payload has to open; there is nothing else to check."""
+    device = SdkDevice(ApplicationUid(new_uid()))
+    write = device.sign(recordUid="r" * 21 + "A", data="AAAA" * 10, revision=1)
+    good = RecordVersion(SIGNED, aead.seal(FOLDER_KEY, KEY), b"", write)
+    short = RecordVersion(SIGNED, aead.seal(FOLDER_KEY, KEY[:-1]), b"", write)
+
+    assert open_record_key(FOLDER_KEY, good, record_seal(bytes(32))) == KEY
+    with pytest.raises(Refused):
+        open_record_key(FOLDER_KEY, short, record_seal())
+
+
+def device_folder(parent: str | None) -> tuple[SdkDevice, DeviceWrite]:
+    device = SdkDevice(ApplicationUid(new_uid()))
+    made = device.sign(
+        folderUid=sub_seal().folder, sharedFolderUid=FOLDER_A, parentUid=parent,
+        sharedFolderKey=b64(folder_names.seal_key(FOLDER_KEY, KEY)),
+        data=b64(folder_names.seal_name(KEY, "Made")),
+    )  # fmt: skip
+    return device, made
+
+
+def test_folder_that_a_device_made_opens() -> None:
+    """Name and place from its request; a later name from another, under the same key."""
+    parent = "p" * 21 + "A"
+    device, made = device_folder(parent)
+    content = open_write(made)
+    assert isinstance(content, CreateFolder)
+    name = folder_names.seal_name(KEY, "Renamed")
+    rename = device.sign(folderUid=sub_seal().folder, data=b64(name))
+    placed = seal_folder_name(FOLDER_KEY, sub_seal().folder, "Ours", "elsewhere")
+
+    first = FolderVersion(SIGNED, content.data, made)
+    second = FolderVersion(SIGNED, name, rename, made)
+    third = FolderVersion(SIGNED, name, rename, made, placed)
+
+    assert open_folder_name(FOLDER_KEY, first, sub_seal()) == ("Made", parent)
+    assert open_folder_name(FOLDER_KEY, second, sub_seal()) == ("Renamed", parent)
+    assert open_folder_name(FOLDER_KEY, third, sub_seal()) == ("Renamed", "elsewhere")
+
+
+def test_folder_of_ours_that_a_device_renamed_opens() -> None:
+    """Its key follows from the domain's; its place is our own payload's."""
+    device = SdkDevice(ApplicationUid(new_uid()))
+    for seal, key in (
+        (sub_seal(), folder_names.sub_folder_key(FOLDER_KEY, sub_seal().folder)),
+        (msgspec.structs.replace(sub_seal(), folder=FOLDER_A), FOLDER_KEY),
+    ):
+        name = folder_names.seal_name(key, "Renamed")
+        rename = device.sign(folderUid=seal.folder, data=b64(name))
+        placed = seal_folder_name(FOLDER_KEY, seal.folder, "Ours", "")
+
+        assert open_folder_name(
+            FOLDER_KEY, FolderVersion(SIGNED, name, rename, None, placed), seal
+        ) == ("Renamed", "")
+        with pytest.raises(Refused):
+            open_folder_name(FOLDER_KEY, FolderVersion(SIGNED, name, rename), seal)
+        with pytest.raises(Refused):
+            open_folder_name(KEY, FolderVersion(SIGNED, name, rename, None, placed), seal)

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import msgspec
 import pytest
 
 from commander.authority.refusals import Code
 from commander.authority.statements import Kind, Right
+from commander.codec import decode, encode
 from commander.crypto.aead import new_key
 from commander.crypto.kdf import sha256
 from commander.errors import Refused
-from commander.ids import FolderUid, RecordUid, new_uid
+from commander.ids import DeviceUid, FolderUid, RecordUid, new_uid
+from commander.wire.device_writes import DeviceWrite
 from commander.wire.seals import (
     FIRST_PREVIOUS,
     FolderSeal,
@@ -23,6 +27,8 @@ from commander.wire.seals import (
     SettingsSeal,
     SettingsVersion,
     Signed,
+    device_of,
+    read_record_seal,
     record_commitment,
     sign_seal,
     verify_folder,
@@ -30,6 +36,7 @@ from commander.wire.seals import (
     verify_record,
     verify_settings,
 )
+from tests.support.device_writes import SdkDevice, b64
 from tests.support.enterprise import Enterprise, Person
 
 
@@ -286,3 +293,205 @@ def test_key_grants_come_from_those_who_may_share(vault: Vault) -> None:
     )
     swapped = msgspec.structs.replace(grant(vault.acme.admin), box=b"server's own")
     assert refusal(lambda: verify_grant(vault.acme.state, swapped)) == Code.SEAL_BROKEN
+
+
+# --- writes of Secrets Manager devices -----------------------------------------------------------
+
+
+@dataclass
+class Shared:
+    """A folder that an application may edit, its device, and the record's key."""
+
+    acme: Enterprise
+    device: SdkDevice
+    folder: FolderUid
+    record: RecordUid
+
+    def version(
+        self, write: DeviceWrite, revision: int, previous: bytes = FIRST_PREVIOUS, **changes: Any
+    ) -> RecordVersion:
+        """What the server makes of a request."""
+        payload = changes.pop("payload", bytes(40))
+        seal = RecordSeal(
+            self.record, self.folder, "", revision, previous, sha256(payload), b"",
+            self.device.uid, self.acme.state.seq, self.acme.time, payload == b"",
+        )  # fmt: skip
+        seal = msgspec.structs.replace(seal, **changes)
+        return RecordVersion(Signed(encode(seal), write.digest()), bytes(60), payload, write)
+
+    def create(self) -> RecordVersion:
+        """The first revision."""
+        write = self.device.sign(
+            recordUid=self.record, folderUid=self.folder, recordKey=b64(bytes(125)),
+            folderKey=b64(bytes(60)), data=b64(bytes(40)), subFolderUid=None,
+        )  # fmt: skip
+        return self.version(write, 1)
+
+    def update(self, seen: int, data: bytes = bytes(40)) -> DeviceWrite:
+        """A request after a revision."""
+        return self.device.sign(recordUid=self.record, data=b64(data), revision=seen)
+
+    def verify(self, version: RecordVersion, pinned: RecordVersion | None = None) -> RecordSeal:
+        """Judge a version after a pinned one."""
+        if pinned is None:
+            return verify_record(self.acme.state, version, pinned=None)
+        return verify_record(
+            self.acme.state,
+            version,
+            pinned=read_record_seal(pinned.seal),
+            pinned_hash=pinned.seal.digest(),
+        )
+
+
+@pytest.fixture
+def shared() -> Shared:
+    acme = Enterprise()
+    application, folder = acme.add_application(acme.admin), acme.add_folder(acme.admin)
+    acme.share(acme.admin, folder, application, Right.VIEW, Right.EDIT, kind="application")
+    device = SdkDevice(application)
+    acme.by_admin(device.statement())
+    return Shared(acme, device, folder, RecordUid(new_uid()))
+
+
+def test_device_creates_and_updates(shared: Shared) -> None:
+    """Each revision is judged by the request it came with, and chained like any other."""
+    first = shared.create()
+    second = shared.version(shared.update(1), 2, first.seal.digest())
+
+    assert shared.verify(first).author == shared.device.uid
+    assert shared.verify(second, first).revision == 2
+    author = device_of(shared.acme.state, second)
+    assert author is not None
+    assert author.is_confirmed
+    assert decode(RecordVersion, encode(second)) == second
+
+
+def test_version_of_ours_is_stored_as_before() -> None:
+    """Rows from before devices wrote are read, and written the same."""
+    version = RecordVersion(Signed(b"s", bytes(64)), b"k", b"p")
+
+    assert encode(version) == encode({"seal": version.seal, "record_key": b"k", "payload": b"p"})
+    assert device_of(Enterprise().state, version) is None
+
+
+def test_old_device_write_shown_again_is_refused(shared: Shared) -> None:
+    """At its old revision, at a new one, and with a forged place in the chain."""
+    first = shared.create()
+    old = shared.update(1)
+    second = shared.version(old, 2, first.seal.digest())
+    third = shared.version(shared.update(2), 3, second.seal.digest())
+
+    assert refusal(lambda: shared.verify(second, third)) == Code.SEAL_REVISION
+    for revision in (4, 7):
+        replayed = shared.version(old, revision, third.seal.digest())
+        assert refusal(partial(shared.verify, replayed, third)) == Code.SEAL_BROKEN
+    unchained = shared.version(shared.update(3), 4, first.seal.digest())
+    assert refusal(lambda: shared.verify(unchained, third)) == Code.SEAL_REVISION
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"record": RecordUid("r" * 21 + "A")}, {"revision": 3}, {"payload_hash": bytes(32)},
+        {"author": DeviceUid("d" * 21 + "A")}, {"deleted": True}, {"payload": b""},
+    ],
+)  # fmt: skip
+def test_claims_of_the_server_are_checked(shared: Shared, changes: dict[str, Any]) -> None:
+    """What it fills into the seal has to be what the device signed."""
+    write = shared.update(1)
+    shared.verify(shared.version(write, 2))
+    revision = changes.pop("revision", 2)
+
+    assert (
+        refusal(lambda: shared.verify(shared.version(write, revision, **changes)))
+        == Code.SEAL_BROKEN
+    )
+
+
+def test_seal_of_another_request_is_refused(shared: Shared) -> None:
+    """The digest in the seal binds the request to the pin."""
+    version = shared.version(shared.update(1), 2)
+    other = msgspec.structs.replace(version, write=shared.update(1))
+
+    assert refusal(lambda: shared.verify(other)) == Code.SEAL_BROKEN
+
+
+def test_device_may_not_move_a_record(shared: Shared) -> None:
+    """Neither to another folder it edits nor within one."""
+    first = shared.create()
+    elsewhere = shared.acme.add_folder(shared.acme.admin)
+    shared.acme.share(
+        shared.acme.admin, elsewhere, shared.device.application, Right.EDIT, kind="application"
+    )
+    write = shared.update(1)
+
+    places: list[dict[str, Any]] = [{"folder": elsewhere}, {"inner_folder": "i" * 22}]
+    for changes in places:
+        moved = shared.version(write, 2, first.seal.digest(), **changes)
+        assert refusal(partial(shared.verify, moved, first)) == Code.SEAL_BROKEN
+
+
+def test_device_without_edit_right_writes_nothing(shared: Shared) -> None:
+    """At the position the server names, which may not go back behind the pinned one."""
+    first = shared.create()
+    before = shared.acme.state.seq
+    shared.acme.share(
+        shared.acme.admin, shared.folder, shared.device.application, Right.VIEW, kind="application"
+    )
+    second = shared.version(shared.update(1), 2, first.seal.digest())
+    assert refusal(lambda: shared.verify(second, first)) == Code.SEAL_AUTHOR
+
+    ours = shared.version(shared.update(1), 2, first.seal.digest(), log_seq=before)
+    shared.verify(ours, first)
+
+
+def test_removed_device_writes_nothing(shared: Shared) -> None:
+    """Its end stands in the log."""
+    shared.acme.revoke(Kind.CLIENT, shared.device.uid)
+
+    assert refusal(lambda: shared.verify(shared.create())) == Code.SEAL_AUTHOR
+
+
+def folder_version(
+    shared: Shared, folder: FolderUid, write: DeviceWrite, revision: int, **changes: Any
+) -> FolderVersion:
+    payload = changes.pop("payload", bytes(48))
+    origin = changes.pop("origin", None)
+    seal = FolderSeal(
+        folder, shared.folder, revision, FIRST_PREVIOUS, sha256(payload), shared.device.uid,
+        shared.acme.state.seq, shared.acme.time, payload == b"",
+    )  # fmt: skip
+    seal = msgspec.structs.replace(seal, **changes)
+    return FolderVersion(Signed(encode(seal), write.digest()), payload, write, origin)
+
+
+def test_device_makes_renames_and_deletes_folders(shared: Shared) -> None:
+    """With the request that made the folder for its key."""
+    folder = FolderUid(new_uid())
+    made = shared.device.sign(
+        folderUid=folder, sharedFolderUid=shared.folder, sharedFolderKey=b64(bytes(64)),
+        data=b64(bytes(48)), parentUid=None,
+    )  # fmt: skip
+    rename = shared.device.sign(folderUid=folder, data=b64(bytes(48)))
+    drop = shared.device.sign(folderUids=[folder], forceDeletion=False)
+    other = shared.device.sign(
+        folderUid=new_uid(), sharedFolderUid=shared.folder, sharedFolderKey=b64(bytes(64)),
+        data=b64(bytes(48)), parentUid=None,
+    )  # fmt: skip
+    state = shared.acme.state
+
+    for good in (
+        folder_version(shared, folder, made, 1),
+        folder_version(shared, folder, rename, 2, origin=made),
+        folder_version(shared, folder, drop, 3, payload=b""),
+    ):
+        assert verify_folder(state, good, pinned=None).folder == folder
+        assert decode(FolderVersion, encode(good)) == good
+    for bad in (
+        folder_version(shared, folder, made, 2),
+        folder_version(shared, folder, rename, 2, origin=other),
+        folder_version(shared, folder, rename, 2, origin=rename),
+        folder_version(shared, folder, rename, 2, deleted=True),
+        folder_version(shared, folder, drop, 3),
+    ):
+        assert refusal(partial(verify_folder, state, bad, pinned=None)) == Code.SEAL_BROKEN

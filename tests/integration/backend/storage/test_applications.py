@@ -5,7 +5,7 @@ import pytest
 from commander.backend.core import Core
 from commander.backend.storage import applications
 from commander.ids import new_uid
-from commander.wire.calls import ApplicationFolderKey
+from commander.wire.calls import ApplicationFolderKey, NewApplication
 
 pytestmark = pytest.mark.integration
 
@@ -15,8 +15,8 @@ async def test_key_of_a_folder_makes_its_application_new(core: Core) -> None:
     uid, other, folder = new_uid(), new_uid(), new_uid()
     async with core.database.transaction() as transaction:
         connection = transaction.connection
-        await applications.put(connection, uid, revision=1, data=b"a")
-        await applications.put(connection, other, revision=1, data=b"b")
+        await applications.put(connection, NewApplication(uid, 1, b"a"))
+        await applications.put(connection, NewApplication(other, 1, b"b"))
         await applications.put_key(connection, ApplicationFolderKey(uid, folder, 2, b"2"))
         await applications.put_key(connection, ApplicationFolderKey(uid, folder, 1, b"1"))
         await applications.put_key(connection, ApplicationFolderKey(uid, folder, 1, b"one"))
