@@ -78,6 +78,40 @@ class TunnelOutcome(Event, frozen=True):
     reason: SensitiveText
 
 
+class PathAttached(Event, frozen=True):
+    """
+    A further path carries a live tunnel: every right was asked for again. `attempt` is the
+    conversation of the command that asked for it, `conversation` the tunnel's.
+    """
+
+    conversation: PublicUid
+    attempt: PublicUid
+    user: PublicUid
+    device: PublicUid
+    gateway: PublicUid
+    record: PublicUid
+    path: PublicText
+    generation: PublicCount
+    log_seq: PublicCount
+
+
+class TunnelPaths(Event, frozen=True):
+    """
+    Beside the outcome of a tunnel that had several kinds of path or lost all of them for a while:
+    `interrupted_ms` is the time without any until a resume, `reason` why it was lost last.
+    """
+
+    conversation: PublicUid
+    user: PublicUid
+    record: PublicUid
+    paths: PublicText
+    links: PublicCount
+    interruptions: PublicCount
+    resumes: PublicCount
+    interrupted_ms: PublicCount
+    reason: SensitiveText
+
+
 class StreamRefused(Event, frozen=True):
     """A connection to a tunnel's port was refused, as when it came from another `os_user`."""
 
@@ -163,6 +197,8 @@ KINDS: dict[str, type[Event]] = {
     "command-refused": CommandRefused,
     "tunnel-intent": TunnelIntent,
     "tunnel-outcome": TunnelOutcome,
+    "path-attached": PathAttached,
+    "tunnel-paths": TunnelPaths,
     "stream-refused": StreamRefused,
     "enrolled": Enrolled,
     "token-refused": TokenRefused,

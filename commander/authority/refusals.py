@@ -39,6 +39,7 @@ class Code(StrEnum):
     OBJECT_REVOKED = "object-revoked"
     # Records and settings at the gateway.
     RECORD_UNKNOWN = "record-unknown"
+    RECORDS_UNAVAILABLE = "records-unavailable"
     RECORD_BEHIND = "record-behind"
     RECORD_TAMPERED = "record-tampered"
     SETTINGS_TAMPERED = "settings-tampered"
@@ -134,6 +135,10 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
     Code.OBJECT_UNKNOWN: ("gateway, server", "nothing of that UID in the authority log"),
     Code.OBJECT_REVOKED: ("gateway, server", "it was removed"),
     Code.RECORD_UNKNOWN: ("gateway", "the record is not shared with the gateway's application"),
+    Code.RECORDS_UNAVAILABLE: (
+        "gateway",
+        "the gateway does not reach its server, and so cannot read the record now",
+    ),
     Code.RECORD_BEHIND: (
         "gateway",
         "the server gives the gateway an older revision than the client has",

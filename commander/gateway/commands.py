@@ -158,7 +158,7 @@ def _read_parameters(command: Command) -> Parameters:
         parameters = decode(ACTIONS[command.action], command.parameters)
     except InvalidInput:
         raise _refuse(Code.COMMAND_MALFORMED, "the parameters break their schema") from None
-    if not (_is_in_range(command) and _is_sane(parameters)):
+    if not (_is_in_range(command) and _is_sane(parameters, command)):
         raise _refuse(Code.COMMAND_MALFORMED, "a field of the command is out of range")
     return parameters
 
@@ -176,9 +176,14 @@ def _is_in_range(command: Command) -> bool:
     )
 
 
-def _is_sane(parameters: Parameters) -> bool:
+def _is_sane(parameters: Parameters, command: Command) -> bool:
     if isinstance(parameters, PathParameters):
-        return is_uid(parameters.tunnel) and 1 <= parameters.generation <= MAX_GENERATION
+        return (
+            is_uid(parameters.tunnel)
+            and 1 <= parameters.generation <= MAX_GENERATION
+            # Its keys and its relay are of a conversation of their own.
+            and parameters.tunnel != command.conversation
+        )
     return (
         0 <= parameters.target_port <= 65535
         # Longer names are a matter of the target rule, which has a code of its own.

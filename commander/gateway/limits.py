@@ -14,8 +14,16 @@ MAX_TUNNELS_PER_USER: Final = 256
 STARTS_PER_S: Final = 10.0
 STARTS_BURST: Final = 200.0
 """Commands of one user that are judged beyond their signature."""
+PATHS_PER_S: Final = 1.0
+PATHS_BURST: Final = 10.0
+"""Commands for further paths of one tunnel."""
+USER_PATHS_PER_S: Final = 50.0
+USER_PATHS_BURST: Final = 1000.0
+"""Commands for further paths of all tunnels of a user: each of them may come back at once."""
+MAX_ATTEMPTS: Final = 3
+"""Commands for further paths of one tunnel whose paths are being opened."""
 MAX_COMMANDS_AT_ONCE: Final = 64
-MAX_COMMANDS_WAITING: Final = 512
+MAX_COMMANDS_WAITING: Final = 1280
 """Commands handed in and not judged; past it they are dropped, as a network would."""
 MAX_USERS_REMEMBERED: Final = 10_000
 
@@ -63,6 +71,23 @@ class Bucket:
         return True
 
 
+class _Buckets:
+    """One bucket for each user, the oldest forgotten past the limit."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._of: dict[str, Bucket] = {}
+
+    def take(self, user: str, now: float) -> bool:
+        bucket = self._of.get(user)
+        if bucket is None:
+            if len(self._of) >= MAX_USERS_REMEMBERED:
+                self._of.pop(next(iter(self._of)))
+            bucket = self._of[user] = Bucket(self._rate, self._burst, self._burst, now)
+        return bucket.take(now)
+
+
 class StartLimits:
     """How often each user may ask, and how many tunnels may be open. No IO."""
 
@@ -71,16 +96,16 @@ class StartLimits:
     ) -> None:
         self._tunnels = tunnels
         self._tunnels_per_user = tunnels_per_user
-        self._buckets: dict[str, Bucket] = {}
+        self._starts = _Buckets(STARTS_PER_S, STARTS_BURST)
+        self._paths = _Buckets(USER_PATHS_PER_S, USER_PATHS_BURST)
 
     def may_ask(self, user: str, now: float) -> bool:
         """Count one command of a user; False when it asks too often."""
-        bucket = self._buckets.get(user)
-        if bucket is None:
-            if len(self._buckets) >= MAX_USERS_REMEMBERED:
-                self._buckets.pop(next(iter(self._buckets)))
-            bucket = self._buckets[user] = Bucket(STARTS_PER_S, STARTS_BURST, STARTS_BURST, now)
-        return bucket.take(now)
+        return self._starts.take(user, now)
+
+    def may_ask_for_path(self, user: str, now: float) -> bool:
+        """The same for further paths of a user's live tunnels."""
+        return self._paths.take(user, now)
 
     def reason_against(self, *, open_tunnels: int, of_user: int) -> str:
         """Why one more tunnel may not be opened, or ""."""

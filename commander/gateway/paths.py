@@ -14,23 +14,24 @@ from commander.wire.commands import Offer
 if TYPE_CHECKING:
     from commander.tunnel.transports.webrtc import Negotiation
 
-MakePath = Callable[[], Awaitable[tuple[Path, Binding]]]
-
 
 class PathPlan(Protocol):
-    """One kind of path of one conversation, prepared before the reply."""
+    """One kind of path of one attempt, prepared before the reply."""
 
     @property
     def answer(self) -> bytes:
         """What the reply tells the client about it."""
         ...
 
-    async def make(self) -> tuple[Path, Binding]:
-        """Open it, once the reply is on its way. Raises CommanderError."""
+    async def make(self, carrier: int) -> tuple[Path, Binding]:
+        """
+        Open one carrier, once the reply is on its way; called once for each number below the
+        kind's count, all at once. Raises CommanderError.
+        """
         ...
 
     async def close(self) -> None:
-        """Give it up; idempotent, harmless after `make`."""
+        """Give up what is not open yet; idempotent, harmless to carriers that were made."""
         ...
 
 
@@ -58,7 +59,7 @@ class _RelayPlan:
         self._conversation = conversation
         self._open = open_relay
 
-    async def make(self) -> tuple[Path, Binding]:
+    async def make(self, carrier: int) -> tuple[Path, Binding]:
         return await self._open(self._conversation), Binding()
 
     async def close(self) -> None:
@@ -71,7 +72,7 @@ class _WebRtcPlan:
         self._is_made = False
         self.answer = negotiation.wire
 
-    async def make(self) -> tuple[Path, Binding]:
+    async def make(self, carrier: int) -> tuple[Path, Binding]:
         self._is_made = True
         path = await self._negotiation.connected()
         return path, path.binding

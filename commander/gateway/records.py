@@ -184,7 +184,7 @@ class RecordReader:
         """
         Every asked record, or why it may not be used (record-unknown when the server has none).
 
-        Raises Refused(record-unknown) when the server can't be asked.
+        Raises Refused(records-unavailable) when the server can't be asked.
         """
         asked = tuple(dict.fromkeys(uid for uid in uids if is_uid(uid)))[:MAX_ASKED]
         found = await self._ask(asked)
@@ -201,7 +201,8 @@ class RecordReader:
             answer = await self._fetch(request)
         except CommanderError as error:
             raise Refused(
-                f"the gateway could not read the record: {error.message}", code=Code.RECORD_UNKNOWN
+                f"the gateway could not read the record: {error.message}",
+                code=Code.RECORDS_UNAVAILABLE,
             ) from error
         sealed = take_apart(answer, self._app_key)
         if any(_needs(part) > self._state().seq for part in sealed.values()):

@@ -2,81 +2,47 @@
 One supervisor per tunnel: its paths, its end, and everything that may end it early.
 
 The table knows for each tunnel what it rests on. `judge_all` is asked at every new head and every
-ten seconds; who does not hold any more is killed: RST to both sides, and an audit event.
+ten seconds; who does not hold any more is killed: RST to both sides, and an audit event. A tunnel
+without a path is in the table like any other: it is counted, judged, killed and expires.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from commander import tasks
-from commander.audit.events import Event, TunnelKilled, TunnelOutcome, clip
+from commander.audit.events import Event, PathAttached, TunnelKilled, clip
 from commander.authority.decide import Refuse
 from commander.authority.refusals import Code
 from commander.authority.state import State
 from commander.clock import Clock
-from commander.codec import decode
-from commander.errors import CommanderError, InvalidInput
-from commander.gateway.limits import HELLO_S
+from commander.errors import CommanderError
+from commander.gateway.limits import HELLO_S, MAX_ATTEMPTS, PATHS_BURST, PATHS_PER_S, Bucket
+from commander.gateway.offers import Carrier, Prepared
 from commander.gateway.rights import Rights, ends_at, judge_rights
+from commander.gateway.tally import Tally
 from commander.gateway.targets import TargetConnector
 from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.engine import TunnelEnd
 from commander.tunnel.keys import ConversationKeys
-from commander.tunnel.path import Binding, Path
-from commander.tunnel.reports import StreamReport, TunnelLimits
-from commander.wire.commands import StreamMeta
+from commander.tunnel.reports import TunnelLimits
 
 _log = logging.getLogger(__name__)
-# A stream's meta is the client's word: bounded here, shown in audit, and decides nothing.
-MAX_META_BYTES = 512
-MAX_PROGRAM = 32
-MAX_PROGRAMS = 8
 WriteEvent = Callable[[Event], Awaitable[None]]
-MakePath = Callable[[], Awaitable[tuple[Path, Binding]]]
-"""Opens one path of a conversation. Raises CommanderError."""
 
 
-class _Tally:
-    """Counts what the audit outcome tells; fits `tunnel.reports.TunnelEvents`."""
+@dataclass(frozen=True)
+class Attempt:
+    """One command's paths: the conversation and keys they are proved by, and what is to be opened."""
 
-    def __init__(self) -> None:
-        self.path = ""
-        self.streams = 0
-        self.streams_refused = 0
-        self.bytes_to_target = 0
-        self.bytes_from_target = 0
-        self.programs: set[str] = set()
-
-    def path_up(self, kind: str, generation: int) -> None:
-        """Remember what carried the tunnel last."""
-        self.path = kind
-
-    def path_lost(self, kind: str, reason: str) -> None:
-        """Nothing to count."""
-
-    def stream_opened(self, stream: int, meta: bytes) -> None:
-        """Count a connection, and note the program that the client says is behind it."""
-        self.streams += 1
-        with contextlib.suppress(InvalidInput):
-            program = clip(decode(StreamMeta, meta, limit=MAX_META_BYTES).program, MAX_PROGRAM)
-            if program and len(self.programs) < MAX_PROGRAMS:
-                self.programs.add(program)
-
-    def stream_closed(self, report: StreamReport) -> None:
-        """Add a connection's bytes."""
-        self.bytes_to_target += report.bytes_in
-        self.bytes_from_target += report.bytes_out
-        self.streams_refused += report.cause not in ("closed", "aborted", "tunnel-closed")
-
-    def tunnel_closed(self, code: CloseCode, reason: str) -> None:
-        """Nothing to count."""
+    conversation: str
+    keys: ConversationKeys = field(repr=False)
+    prepared: Prepared
 
 
 @dataclass
@@ -87,21 +53,37 @@ class Session:
     rights: Rights
     target: TargetConnector
     keys: ConversationKeys = field(repr=False)
+    asked: tuple[str, int] = ("", 0)
+    """Host and port that the command of its start named."""
     started_at: float = 0.0
     end: TunnelEnd | None = None
     killed: Refuse | None = None
     expiry: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] | None = None
-    tally: _Tally = field(default_factory=_Tally)
+    attempts: list[asyncio.Task[None]] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    judged_at: int = 0
+    """Position of the log at which its rights were judged last."""
+    allowance: Bucket = field(
+        default_factory=lambda: Bucket(PATHS_PER_S, PATHS_BURST, PATHS_BURST, 0.0)
+    )
+    """How often its client may ask for further paths."""
 
 
 class Sessions:
     """All tunnels of the process."""
 
-    def __init__(self, *, clock: Clock, write: WriteEvent, hello_s: float = HELLO_S) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        write: WriteEvent,
+        hello_s: float = HELLO_S,
+        limits: TunnelLimits | None = None,
+    ) -> None:
         self._clock = clock
         self._write = write
-        self._hello_s = hello_s
+        self._limits = replace(limits or TunnelLimits(), hello_s=hello_s)
         self._live: dict[str, Session] = {}
         self.counters: Counter[str] = Counter()
 
@@ -111,6 +93,10 @@ class Sessions:
     def __contains__(self, conversation: str) -> bool:
         return conversation in self._live
 
+    def get(self, conversation: str) -> Session | None:
+        """A live tunnel by the conversation of its start."""
+        return self._live.get(conversation)
+
     def count_of(self, user: str) -> int:
         """How many tunnels a user has open here."""
         return sum(session.rights.user == user for session in self._live.values())
@@ -119,10 +105,11 @@ class Sessions:
         """Every live tunnel."""
         return list(self._live.values())
 
-    def open(self, session: Session, paths: Sequence[MakePath], state: State) -> None:
+    def open(self, session: Session, attempt: Attempt, state: State) -> None:
         """
-        Begin a tunnel whose intent is on disk. The paths are tried at once, each with its own
-        generation, and the first on which the client proves itself carries the tunnel.
+        Begin a tunnel whose intent is on disk.
+
+        All its paths are tried at once; those on which the client proves itself carry it.
         """
         assert session.conversation not in self._live
         session.started_at = self._clock.now()
@@ -131,19 +118,19 @@ class Sessions:
             session.keys,
             events=session.tally,
             clock=self._clock,
-            limits=TunnelLimits(hello_s=self._hello_s),
+            limits=self._limits,
             connect=session.target,
         )
         self._live[session.conversation] = session
         self.counters["opened"] += 1
         session.task = tasks.spawn(
-            self._run(session, session.end, paths), name=f"tunnel-{session.conversation}"
+            self._run(session, session.end, attempt), name=f"tunnel-{session.conversation}"
         )
         self._arm(session, state)
 
-    async def _run(self, session: Session, end: TunnelEnd, paths: Sequence[MakePath]) -> None:
+    async def _run(self, session: Session, end: TunnelEnd, attempt: Attempt) -> None:
         try:
-            await self._attach(end, paths)
+            await self._first_attempt(session, end, attempt)
             closed = await asyncio.shield(end.closed)
             code, reason = closed.code.label, closed.reason
         except CommanderError as error:
@@ -152,35 +139,98 @@ class Sessions:
                 code, reason = end.closed.result().code.label, end.closed.result().reason
         finally:
             self._forget(session)
+            await tasks.cancel_and_wait(*session.attempts)
             await end.close(CloseCode.HELLO_FAILED, "no path")
         await self._tell_outcome(session, code, reason)
 
-    async def _attach(self, end: TunnelEnd, paths: Sequence[MakePath]) -> None:
-        """
-        Return when one path carries the tunnel, or it was closed meanwhile.
-
-        Raises the last path's error when none does.
-        """
-        attempts = {
-            tasks.spawn(_attach_one(end, make, number), name="tunnel-attach")
-            for number, make in enumerate(paths, 1)
-        }
-        waiting: set[asyncio.Future[Any]] = {*attempts, end.closed}
+    async def _first_attempt(self, session: Session, end: TunnelEnd, attempt: Attempt) -> None:
+        """Return when it was tried, or the tunnel closed. Raises when the tunnel has no path by then."""
+        opening = tasks.spawn(self._attempt(session, end, attempt), name="tunnel-first-attempt")
         try:
-            while not end.closed.done():
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if any(attempt in done and attempt.exception() is None for attempt in attempts):
-                    return
-                if waiting == {end.closed}:
-                    done.pop().result()
+            waiting: set[asyncio.Future[Any]] = {opening, end.closed}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if opening.done() and session.tally.links == 0:
+                opening.result()
         finally:
-            await tasks.cancel_and_wait(*attempts)
+            await tasks.cancel_and_wait(opening)
 
     def _forget(self, session: Session) -> None:
         del self._live[session.conversation]
         if session.expiry is not None:
             session.expiry.cancel()
         session.keys.wipe()
+
+    # --- paths -------------------------------------------------------------------------------
+
+    def attach(self, session: Session, attempt: Attempt, rights: Rights, state: State) -> None:
+        """
+        Open further paths of a live tunnel, for rights that were just judged; returns at once.
+
+        A tunnel has few attempts at a time: the client gave up the oldest when it asks once more.
+        """
+        assert session.end is not None
+        session.rights = rights
+        self._arm(session, state)
+        while len(session.attempts) >= MAX_ATTEMPTS:
+            session.attempts.pop(0).cancel()
+        self.counters["path-attempts"] += 1
+        task = tasks.spawn(self._attempt(session, session.end, attempt), name="tunnel-attempt")
+        session.attempts.append(task)
+        task.add_done_callback(lambda done: _discard(session.attempts, done))
+
+    async def _attempt(self, session: Session, end: TunnelEnd, attempt: Attempt) -> None:
+        """Try all paths at once; raises the last one's error when none carries the tunnel."""
+        try:
+            await self._try_all(session, end, attempt)
+        finally:
+            await attempt.prepared.close()
+            if attempt.conversation != session.conversation:
+                attempt.keys.wipe()
+
+    async def _try_all(self, session: Session, end: TunnelEnd, attempt: Attempt) -> None:
+        opening = [
+            tasks.spawn(self._open_one(session, end, attempt, carrier), name="tunnel-attach")
+            for carrier in attempt.prepared.carriers
+        ]
+        try:
+            outcomes = await asyncio.gather(*opening, return_exceptions=True)
+        finally:
+            await tasks.cancel_and_wait(*opening)
+        errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        unexpected = [error for error in errors if not isinstance(error, CommanderError)]
+        if unexpected or len(errors) == len(opening):
+            raise (unexpected or errors)[-1]
+
+    async def _open_one(
+        self, session: Session, end: TunnelEnd, attempt: Attempt, carrier: Carrier
+    ) -> None:
+        path, binding = await carrier.make()
+        await end.attach(path, binding, generation=carrier.generation)
+        is_further = attempt.conversation != session.conversation
+        if is_further and carrier.generation == carrier.group:
+            await self._tell_attached(session, attempt, carrier)
+
+    async def _tell_attached(self, session: Session, attempt: Attempt, carrier: Carrier) -> None:
+        self.counters["paths-attached"] += 1
+        rights = session.rights
+        event = PathAttached(
+            conversation=session.conversation,
+            attempt=attempt.conversation,
+            user=rights.user,
+            device=rights.device,
+            gateway=rights.gateway,
+            record=rights.record,
+            path=carrier.kind,
+            generation=carrier.generation,
+            log_seq=session.judged_at,
+        )
+        try:
+            await self._write(event)
+        except CommanderError:
+            # The tunnel's intent is on disk; a full one must not cost connections that live.
+            self.counters["attached-not-audited"] += 1
+
+    # --- the end -----------------------------------------------------------------------------
 
     async def tell_never_opened(self, session: Session, refusal: Refuse) -> None:
         """Close the intent of a tunnel that may not begin after all."""
@@ -192,20 +242,16 @@ class Sessions:
             code, reason = str(Code.REVOKED_MEANWHILE), session.killed.reason
         self.counters[code] += 1
         tally = session.tally
+        paths = tally.paths_event(session.conversation, session.rights)
+        if paths is not None:
+            await self._write(paths)
         await self._write(
-            TunnelOutcome(
-                conversation=session.conversation,
-                user=session.rights.user,
-                record=session.rights.record,
+            tally.outcome_event(
+                session.conversation,
+                session.rights,
                 code=code,
-                path=tally.path,
-                duration_ms=max(0, int((self._clock.now() - session.started_at) * 1000)),
-                bytes_to_target=tally.bytes_to_target,
-                bytes_from_target=tally.bytes_from_target,
-                streams=tally.streams,
-                streams_refused=tally.streams_refused,
-                programs=", ".join(sorted(tally.programs)),
-                reason=clip(reason),
+                reason=reason,
+                duration_ms=int((self._clock.now() - session.started_at) * 1000),
             )
         )
 
@@ -213,6 +259,7 @@ class Sessions:
 
     def _arm(self, session: Session, state: State) -> None:
         """End the tunnel at the second its share ends, whatever happens to the wall clock then."""
+        session.judged_at = state.seq
         if session.expiry is not None:
             session.expiry.cancel()
             session.expiry = None
@@ -280,6 +327,6 @@ async def _all(work: Iterable[Awaitable[None]]) -> None:
     await asyncio.gather(*work)
 
 
-async def _attach_one(end: TunnelEnd, make: MakePath, generation: int) -> None:
-    path, binding = await make()
-    await end.attach(path, binding, generation=generation)
+def _discard(attempts: list[asyncio.Task[None]], done: asyncio.Task[None]) -> None:
+    if done in attempts:
+        attempts.remove(done)

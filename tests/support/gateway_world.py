@@ -39,6 +39,7 @@ from commander.tunnel.transports.memory import MemoryPath, memory_paths
 from commander.vault.opening import seal_payload, seal_settings, tunnel_seed
 from commander.wire.calls import LogAnswer
 from commander.wire.commands import (
+    ATTACH_PATH,
     LIFETIME_S,
     START_TUNNEL,
     VERSION,
@@ -46,6 +47,7 @@ from commander.wire.commands import (
     Deliver,
     Offer,
     OfferAnswer,
+    PathParameters,
     Reply,
     SignedCommand,
     TunnelParameters,
@@ -150,12 +152,15 @@ class Asked:
 class _MemoryPlan:
     answer: bytes
     path: MemoryPath
+    is_made: bool = False
 
-    async def make(self) -> tuple[Path, Binding]:
+    async def make(self, carrier: int) -> tuple[Path, Binding]:
+        self.is_made = True
         return self.path, Binding()
 
     async def close(self) -> None:
-        await self.path.close("given up")
+        if not self.is_made:
+            await self.path.close("given up")
 
 
 class MemoryKinds:
@@ -402,6 +407,11 @@ class World:
         key = changes.pop("key", person.device_key)
         command = Command(**{**fields, **changes})
         return Asked(self.deliver(command, key, person.device), command, keys, signalling)
+
+    def path_command(self, start: Asked, *, generation: int = 100, **changes: Any) -> Asked:
+        """A command for a further path of a tunnel that was started, with any field changed."""
+        parameters = PathParameters(start.command.conversation, generation)
+        return self.command(**{"action": ATTACH_PATH, "parameters": parameters, **changes})
 
     def deliver(self, command: Command, key: SigningKey, sender: str) -> Deliver:
         """A command as the router hands it over."""

@@ -32,7 +32,7 @@ def test_the_table_of_users_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for user in ("a", "b", "c"):
         start.may_ask(user, 0.0)
 
-    assert len(start._buckets) == 2
+    assert len(start._starts._of) == 2
 
 
 @pytest.mark.parametrize(

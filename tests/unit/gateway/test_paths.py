@@ -21,7 +21,7 @@ async def test_a_relay_is_opened_only_when_it_is_made() -> None:
     plan = await NetworkPaths(open_relay).prepare("relay", "c", Offer(("relay",), b""))
     assert (opened, plan.answer) == ([], b"")
 
-    path, binding = await plan.make()
+    path, binding = await plan.make(0)
 
     assert opened == ["c"]
     assert (binding.client, binding.gateway) == (b"", b"")

@@ -475,7 +475,7 @@ async def test_a_right_lost_while_the_intent_is_written_wins(world: World) -> No
             world.enterprise.revoke(Kind.ACCESS, world.folder, world.bob.user)
             await running.follower.catch_up()
 
-    running.service._write = slow
+    running.service.starter.write = slow
 
     assert await refused_with(running) == Code.ACCESS_MISSING
     assert world.journal.kinds() == ["TunnelIntent", "TunnelOutcome", "CommandRefused"]
@@ -593,7 +593,7 @@ async def test_an_unreachable_server_refuses_with_a_reason(world: World) -> None
     running = await world.service()
     world.server.is_down = True
 
-    assert await refused_with(running) == Code.RECORD_UNKNOWN
+    assert await refused_with(running) == Code.RECORDS_UNAVAILABLE
 
     world.server.is_down = False
     assert (await running.start())[1].accepted
