@@ -35,6 +35,17 @@ def verified_context(ca: str) -> ssl.SSLContext:
     return context
 
 
+def turn_context(ca: str) -> ssl.SSLContext:
+    """
+    A client context for TURN relays, which may have a certificate of the server's own authority
+    or of one that the machine trusts. Raises InvalidInput as `verified_context` does.
+    """
+    context = verified_context(ca)
+    context.load_default_certs()
+    context.set_alpn_protocols(["stun.turn"])
+    return context
+
+
 def unverified_context() -> ssl.SSLContext:
     """
     A context that accepts any certificate, for `bootstrap` alone.

@@ -7,7 +7,7 @@ declare -A PACKAGE_OF=(
   [sshd]=openssh-server [ssh]=openssh-client [scp]=openssh-client [ssh-keygen]=openssh-client
   [nft]=nftables [ip]=iproute2 [ping]=iputils-ping
   [strace]=strace [tmux]=tmux [curl]=curl [setpriv]=util-linux
-  [faketime]=faketime
+  [faketime]=faketime [turnserver]=coturn
 )
 
 find_program() {  # path of a program, also outside a plain user's PATH

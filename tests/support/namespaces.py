@@ -85,11 +85,11 @@ class Host:
 
     def drop_inbound(self) -> None:
         """From now on nobody can connect to this host; it can still connect out."""
-        self._nft(_DROP_INBOUND)
+        self.nft(_DROP_INBOUND)
 
     def accept_inbound(self) -> None:
         """Take the firewall away again."""
-        self._nft("delete table inet firewall")
+        self.nft("delete table inet firewall")
 
     def dropped_packets(self) -> int:
         """How many packets the firewall has dropped."""
@@ -98,16 +98,24 @@ class Host:
 
     def unplug(self) -> None:
         """Pull the cable: packets in both directions vanish without a word."""
-        self._ip("link", "set", "dev", "eth0", "down")
+        self.ip("link", "set", "dev", "eth0", "down")
 
     def plug_in(self) -> None:
         """Put the cable back; the route out comes back with it."""
-        self._ip("link", "set", "dev", "eth0", "up")
+        self.ip("link", "set", "dev", "eth0", "up")
 
-    def _ip(self, *words: str) -> None:
-        _run("ip", "-n", self.namespace, *words)
+    def stop_children(self) -> None:
+        """End the programs that were started here."""
+        for child in reversed(self.children):
+            with contextlib.suppress(AssertionError):
+                child.stop(deadline_s=10.0)
 
-    def _nft(self, rules: str) -> None:
+    def ip(self, *words: str) -> None:
+        """Configure this host's network with iproute2."""
+        run_checked("ip", "-n", self.namespace, *words)
+
+    def nft(self, rules: str) -> None:
+        """Load firewall rules here."""
         subprocess.run(
             [*self.prefix, "nft", "-f", "-"],
             input=rules,
@@ -159,31 +167,29 @@ class Lab:
     def close(self) -> None:
         """End what runs in the lab and remove it. May be called again."""
         for host in self._hosts.values():
-            for child in reversed(host.children):
-                with contextlib.suppress(AssertionError):
-                    child.stop(deadline_s=10.0)
+            host.stop_children()
         for namespace in (*(host.namespace for host in self._hosts.values()), self._switch):
-            _remove(namespace)
+            remove_namespace(namespace)
 
     def _build(self) -> None:
-        _run("ip", "netns", "add", self._switch)
-        _run("ip", "-n", self._switch, "link", "add", "name", "bridge0", "type", "bridge")
-        _run("ip", "-n", self._switch, "link", "set", "dev", "bridge0", "up")
+        run_checked("ip", "netns", "add", self._switch)
+        run_checked("ip", "-n", self._switch, "link", "add", "name", "bridge0", "type", "bridge")
+        run_checked("ip", "-n", self._switch, "link", "set", "dev", "bridge0", "up")
         for number, host in enumerate(self._hosts.values(), start=1):
             self._add(host, f"port{number}")
 
     def _add(self, host: Host, port: str) -> None:
-        _run("ip", "netns", "add", host.namespace)
-        _run(
+        run_checked("ip", "netns", "add", host.namespace)
+        run_checked(
             "ip", "link", "add", "eth0", "netns", host.namespace,
             "type", "veth", "peer", "name", port, "netns", self._switch,
         )  # fmt: skip
-        _run("ip", "-n", self._switch, "link", "set", "dev", port, "master", "bridge0")
-        _run("ip", "-n", self._switch, "link", "set", "dev", port, "up")
+        run_checked("ip", "-n", self._switch, "link", "set", "dev", port, "master", "bridge0")
+        run_checked("ip", "-n", self._switch, "link", "set", "dev", port, "up")
         inside = ("ip", "-n", host.namespace)
-        _run(*inside, "addr", "add", f"{host.address}/24", "dev", "eth0")
-        _run(*inside, "link", "set", "dev", "lo", "up")
-        _run(*inside, "link", "set", "dev", "eth0", "up")
+        run_checked(*inside, "addr", "add", f"{host.address}/24", "dev", "eth0")
+        run_checked(*inside, "link", "set", "dev", "lo", "up")
+        run_checked(*inside, "link", "set", "dev", "eth0", "up")
 
 
 def remove_abandoned() -> None:
@@ -192,7 +198,7 @@ def remove_abandoned() -> None:
         ours = namespace.startswith(f"{_PREFIX}-")
         maker = namespace.removeprefix(f"{_PREFIX}-").partition("-")[0]
         if ours and maker.isdigit() and not Path(f"/proc/{maker}").exists():
-            _remove(namespace)
+            remove_namespace(namespace)
 
 
 def _namespaces() -> Sequence[str]:
@@ -202,7 +208,8 @@ def _namespaces() -> Sequence[str]:
         return []
 
 
-def _remove(namespace: str) -> None:
+def remove_namespace(namespace: str) -> None:
+    """Remove a namespace of a lab with all that runs in it; harmless when it is gone."""
     if namespace not in _namespaces():
         return
     # Only this lab starts programs in its namespaces, so all that still run there are its own.
@@ -216,7 +223,8 @@ def _remove(namespace: str) -> None:
     subprocess.run(privileged("ip", "netns", "del", namespace), capture_output=True, check=False)
 
 
-def _run(*command: str) -> None:
+def run_checked(*command: str) -> None:
+    """Run a command as root; its complaint fails the test."""
     done = subprocess.run(
         privileged(*command), capture_output=True, text=True, check=False, timeout=30
     )

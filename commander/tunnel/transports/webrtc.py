@@ -19,20 +19,17 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Final
 
 from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
-    RTCIceServer,
     RTCPeerConnection,
     RTCSessionDescription,
 )
 from aiortc.rtcconfiguration import RTCIceTransportPolicy
 
 from commander.errors import CommanderError, Conflict, TimedOut, Unreachable
-from commander.secret import Secret
 from commander.tasks import spawn
 from commander.tunnel.path import (
     DATA_CHANNEL_MESSAGE_BYTES,
@@ -40,8 +37,8 @@ from commander.tunnel.path import (
     Binding,
     PathEvents,
 )
-from commander.tunnel.transports import sdp, webrtc_drops, webrtc_guards
-from commander.tunnel.transports.webrtc_guards import AddressChoice
+from commander.tunnel.transports import sdp, webrtc_agent, webrtc_drops, webrtc_guards
+from commander.tunnel.transports.ice import DEFAULT_OPTIONS, WebRtcOptions
 
 CHANNEL_LABEL: Final = "commander"
 CHANNEL_PROTOCOL: Final = "commander.tunnel.1"
@@ -57,55 +54,6 @@ CLOSE_TIMEOUT_S: Final = 3.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class IceServer:
-    """A STUN or TURN server; credentials are those of one conversation."""
-
-    url: str
-    username: str = ""
-    password: Secret | None = None
-
-    def for_library(self) -> RTCIceServer:
-        """The same, in the library's words."""
-        if self.password is None:
-            return RTCIceServer(urls=self.url)
-        return RTCIceServer(
-            urls=self.url, username=self.username, credential=self.password.reveal_text()
-        )
-
-
-@dataclass(frozen=True)
-class WebRtcOptions:
-    """
-    How a WebRTC path is looked for.
-
-    `choose_addresses` gets the machine's addresses and returns those that may be offered;
-    `rules` says which candidates of either side may be used; `ice_servers` is empty where
-    only host candidates are wanted. `connect_timeout_s` counts from `complete` or `accept`.
-    """
-
-    ice_servers: tuple[IceServer, ...] = ()
-    relay_only: bool = False
-    rules: sdp.CandidateRules = sdp.HOST_ONLY
-    choose_addresses: AddressChoice = field(default=webrtc_guards.no_loopback)
-    connect_timeout_s: float = 15.0
-
-    def for_library(self) -> RTCConfiguration:
-        """
-        The library's configuration.
-
-        The list of servers is never None: for that the library asks a public STUN server.
-        """
-        policy = RTCIceTransportPolicy.RELAY if self.relay_only else RTCIceTransportPolicy.ALL
-        return RTCConfiguration(
-            iceServers=[server.for_library() for server in self.ice_servers],
-            iceTransportPolicy=policy,
-        )
-
-
-DEFAULT_OPTIONS: Final = WebRtcOptions()
-
-
 @contextmanager
 def _library_errors(step: str) -> Iterator[None]:
     """Turn whatever the library raises into one error of ours."""
@@ -117,6 +65,17 @@ def _library_errors(step: str) -> Iterator[None]:
         raise TimedOut(f"webrtc: {step} took too long") from error
     except Exception as error:
         raise Unreachable(f"webrtc: {step} failed ({type(error).__name__})") from error
+
+
+def _configuration(options: WebRtcOptions) -> RTCConfiguration:
+    """
+    The library's configuration.
+
+    Servers are asked by our own agent. The library's list of them is never None: for that it
+    asks a public STUN server.
+    """
+    policy = RTCIceTransportPolicy.RELAY if options.relay_only else RTCIceTransportPolicy.ALL
+    return RTCConfiguration(iceServers=[], iceTransportPolicy=policy)
 
 
 class WebRtcPath:
@@ -140,7 +99,7 @@ class WebRtcPath:
         self._lost_reason: str | None = None
         self._is_told = False
         self._shutdown: asyncio.Task[None] | None = None
-        self._connection = RTCPeerConnection(options.for_library())
+        self._connection = RTCPeerConnection(_configuration(options))
         self._channel = self._open_channel(options)
 
     def _open_channel(self, options: WebRtcOptions) -> RTCDataChannel:
@@ -154,8 +113,8 @@ class WebRtcPath:
         association = channel.transport
         agent = association.transport.transport.iceGatherer._connection
         assert isinstance(association, webrtc_guards.GuardedSctp), "install_guards comes first"
-        assert isinstance(agent, webrtc_guards.GuardedConnection), "install_guards comes first"
-        agent.choose_addresses = options.choose_addresses
+        assert isinstance(agent, webrtc_agent.GuardedConnection), "install_guards comes first"
+        agent.choose_addresses, agent.options = options.choose_addresses, options
         self._association, self._agent = association, agent
         channel.bufferedAmountLowThreshold = LOW_MARK_BYTES
         channel.on("open", self._on_open)
@@ -196,6 +155,13 @@ class WebRtcPath:
         self._lose(reason or "closed")
         assert self._shutdown is not None
         await asyncio.shield(self._shutdown)
+
+    @property
+    def route(self) -> str:
+        """How the two ends reach each other: kinds of the chosen candidates, "" before that."""
+        for pair in self._agent._nominated.values():
+            return f"{pair.local_candidate.type}-{pair.remote_candidate.type}"
+        return ""
 
     # --- From the library -------------------------------------------------------------------
 

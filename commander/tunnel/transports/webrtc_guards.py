@@ -9,8 +9,7 @@ before that. What is dropped is counted (`webrtc_drops`).
 
 Layers, from the socket up (limits and threats in this folder's README.md):
 
-    GuardedStun        datagrams: size, kind, known source; STUN that is broken or unasked for
-    GuardedConnection  which local addresses are offered; how many datagrams wait
+    webrtc_agent       datagrams: size, kind, known source; which addresses and servers are used
     decode_parameters, parse_packet, parse_message    lengths, and one error type
     GuardedSctp        one stream, ordered binary messages, bounded reassembly, honest SACKs
 """
@@ -20,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import metadata
 from types import ModuleType
@@ -29,6 +28,7 @@ from typing import Any, Final
 import aioice
 import aioice.ice
 import aioice.stun
+import aioice.turn
 import aiortc.rtcicetransport
 import aiortc.rtcpeerconnection
 import aiortc.rtcsctptransport as sctp
@@ -36,18 +36,8 @@ from aiortc.utils import uint32_gt, uint32_gte
 
 from commander.errors import CommanderError
 from commander.tasks import spawn
+from commander.tunnel.transports.webrtc_agent import GuardedConnection, GuardedStun, GuardedTurn
 from commander.tunnel.transports.webrtc_drops import dropped, thin_log
-
-# RFC 7983 section 7: the first byte tells what a datagram is.
-AFTER_STUN_BYTE: Final = 4
-FIRST_DTLS_BYTE: Final = 20
-AFTER_DTLS_BYTE: Final = 64
-MAX_DATAGRAM_BYTES: Final = 2048
-MAX_WAITING_DATAGRAMS: Final = 4096
-DATAGRAMS_PER_TURN: Final = 16
-MAX_REMOTE_CANDIDATES: Final = 64
-"""Signalled ones (32) and addresses learned from authenticated checks together."""
-MAX_LOCAL_ADDRESSES: Final = 16
 
 CHANNEL_ID: Final = 0
 MAX_MESSAGE_BYTES: Final = 64 * 1024
@@ -63,7 +53,6 @@ SACK_DELAY_S: Final = 0.02
 EAGER_SACKS: Final = 64
 
 TESTED_VERSIONS: Final[Mapping[str, str]] = {"aiortc": "1.16.", "aioice": "0.13."}
-AddressChoice = Callable[[Sequence[str]], Sequence[str]]
 Packet = tuple[int, int, int, list[sctp.Chunk]]
 
 
@@ -119,107 +108,6 @@ def parse_message(data: bytes) -> aioice.stun.Message:
         return _library_parse_message(data)
     except (struct.error, IndexError, KeyError, TypeError, OverflowError) as error:
         raise ValueError("STUN message is malformed") from error
-
-
-# --- Datagrams ----------------------------------------------------------------------------
-
-
-class GuardedStun(aioice.ice.StunProtocol):
-    """
-    Sorts datagrams before the library sees them.
-
-    DTLS is taken only from an address that is a remote candidate or that passed an
-    authenticated check, so a third party cannot disturb a handshake or fill the queue.
-    """
-
-    def __init__(self, receiver: aioice.ice.Connection) -> None:
-        super().__init__(receiver)
-        self._known_source: tuple[str, int] | None = None
-
-    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        """Pass on or count."""
-        assert isinstance(data, bytes)
-        refusal = self._refusal(data, (addr[0], addr[1]))
-        if refusal:
-            dropped.count(refusal)
-        elif data[0] >= FIRST_DTLS_BYTE:
-            # The library would first try to read it as STUN, packet by packet.
-            self.receiver.data_received(data, self.local_candidate.component)
-        else:
-            self._receive_stun(data, addr)
-
-    def _receive_stun(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        try:
-            super().datagram_received(data, addr)
-        except Exception:  # noqa: BLE001  the border to the library: nothing may reach the loop
-            dropped.count("stun-broken")
-
-    def _refusal(self, data: bytes, source: tuple[str, int]) -> str:
-        if not 1 <= len(data) <= MAX_DATAGRAM_BYTES:
-            return "datagram-size"
-        if data[0] < AFTER_STUN_BYTE:
-            return self._stun_refusal(data, source)
-        if not FIRST_DTLS_BYTE <= data[0] < AFTER_DTLS_BYTE:
-            return "datagram-kind"
-        if source != self._known_source and not self._is_known(source):
-            return "dtls-foreign"
-        self._known_source = source
-        if self.receiver._queue.qsize() >= MAX_WAITING_DATAGRAMS:
-            return "dtls-queue-full"
-        return ""
-
-    def _stun_refusal(self, data: bytes, source: tuple[str, int]) -> str:
-        try:
-            message = aioice.stun.parse_message(data)
-        except ValueError:
-            return "stun-malformed"
-        if message.message_class in (aioice.stun.Class.RESPONSE, aioice.stun.Class.ERROR):
-            return "" if message.transaction_id in self.transactions else "stun-unasked"
-        is_check = (
-            message.message_class == aioice.stun.Class.REQUEST
-            and message.message_method == aioice.stun.Method.BINDING
-            and "MESSAGE-INTEGRITY" in message.attributes
-            and "PRIORITY" in message.attributes
-            and self.receiver._valid_username(message.attributes.get("USERNAME", ""))
-        )
-        # The library answers each stranger's request with an error: it would be a reflector.
-        if not is_check:
-            return "stun-unasked"
-        is_full = len(self.receiver._remote_candidates) >= MAX_REMOTE_CANDIDATES
-        return "stun-too-many-sources" if is_full and not self._is_known(source) else ""
-
-    def _is_known(self, source: tuple[str, int]) -> bool:
-        return any(
-            candidate._network_host == source[0] and candidate.port == source[1]
-            for candidate in self.receiver._remote_candidates
-        )
-
-
-def no_loopback(addresses: Sequence[str]) -> Sequence[str]:
-    """Offer every address that the machine has for others; the default choice."""
-    return [address for address in addresses if not address.startswith("127.")]
-
-
-class GuardedConnection(aioice.ice.Connection):
-    """An ICE agent that offers only the addresses its owner chose."""
-
-    choose_addresses: AddressChoice = staticmethod(no_loopback)
-    _served = 0
-
-    async def get_component_candidates(
-        self, component: int, addresses: list[str], timeout: int = 5
-    ) -> list[aioice.Candidate]:
-        """Gather on the chosen addresses only."""
-        chosen = list(self.choose_addresses(addresses))[:MAX_LOCAL_ADDRESSES]
-        return await super().get_component_candidates(component, chosen, timeout)
-
-    async def recv(self) -> bytes:
-        """Take the next datagram; every 16th time everyone else in the loop has a turn first."""
-        self._served += 1
-        # A queue that is never empty is read without a pause, so a flood would stop the loop.
-        if self._served % DATAGRAMS_PER_TURN == 0:
-            await asyncio.sleep(0)
-        return await super().recv()
 
 
 # --- SCTP ---------------------------------------------------------------------------------
@@ -429,6 +317,7 @@ _REPLACEMENTS: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
     (sctp, "parse_packet", parse_and_count),
     (aioice.stun, "parse_message", parse_message),
     (aioice.ice, "StunProtocol", GuardedStun),
+    (aioice.turn, "TurnTransport", GuardedTurn),
     (aiortc.rtcicetransport, "Connection", GuardedConnection),
     (aiortc.rtcpeerconnection, "RTCSctpTransport", GuardedSctp),
 )

@@ -15,7 +15,8 @@ from commander.errors import Conflict, InvalidInput, TimedOut, Unreachable
 from commander.tasks import cancel_and_wait, spawn
 from commander.tunnel.path import DATA_CHANNEL_MESSAGE_BYTES
 from commander.tunnel.transports import sdp, webrtc
-from commander.tunnel.transports.webrtc import WebRtcOptions, WebRtcPath
+from commander.tunnel.transports.ice import WebRtcOptions
+from commander.tunnel.transports.webrtc import WebRtcPath
 from commander.tunnel.transports.webrtc_drops import dropped
 from tests.integration.tunnel.webrtc_ends import (
     LOOPBACK,

@@ -1,22 +1,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from commander.tasks import spawn
 from commander.tunnel.transports import sdp
-from tests.support.namespaces import Host, Lab
+from tests.integration.tunnel.remote_peer import RemotePeer, start_peer
+from tests.support.namespaces import Lab
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).resolve().parents[3]
 SIZE = 4 * 1024 * 1024
 STUN_HEAD = "00010008" + "2112a442" + "00" * 12
 # 2,000 packets a second for two seconds, from a machine that has no part in the conversation.
@@ -31,49 +28,6 @@ for number in range(4000):
     if number % 20 == 0:
         time.sleep(0.01)
 """
-
-
-class RemotePeer:
-    """A peer process on one host of the lab."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    async def do(self, **order: Any) -> dict[str, Any]:
-        """Give one order and wait for its answer."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        async with asyncio.timeout(60):
-            line = await self._process.stdout.readline()
-        assert line, "the peer process ended"
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    async def end(self) -> None:
-        """End the process, as it likes or not."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            async with asyncio.timeout(10):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-
-
-async def start_peer(host: Host) -> RemotePeer:
-    return RemotePeer(
-        await asyncio.create_subprocess_exec(
-            *host.prefix,
-            sys.executable,
-            "-m",
-            "tests.integration.tunnel.webrtc_peer",
-            cwd=ROOT,
-            stdin=PIPE,
-            stdout=PIPE,
-        )
-    )
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ import msgspec
 
 from commander.tasks import cancel_and_wait, spawn
 from commander.tunnel.transports import sdp, webrtc
-from commander.tunnel.transports.webrtc import Negotiation, WebRtcOptions, WebRtcPath
+from commander.tunnel.transports.ice import WebRtcOptions
+from commander.tunnel.transports.webrtc import Negotiation, WebRtcPath
 
 LOOPBACK = WebRtcOptions(
     rules=sdp.CandidateRules(loopback=True),

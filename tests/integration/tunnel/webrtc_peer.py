@@ -1,9 +1,11 @@
 """
 One end of a WebRTC path in a process of its own, told what to do by JSON lines on standard input.
 
-    {"do": "offer"} | {"do": "accept", "wire": ...}    answered by {"wire": ...}
+    {"do": "offer"} | {"do": "accept", "wire": ...}    answered by {"wire": ...}; both take
+        "ice" (what the server would answer, hex), "relay_only" and "ca"
     {"do": "complete", "wire": ...} | {"do": "connected"}    answered by {"candidates": ...}
     {"do": "transfer", "bytes": ...}    sends and receives so much; answered by digests and lag
+    {"do": "lost"}    waits for the loss; answered by {"reason": ..., "seconds": ...}
     {"do": "close"}    answered by {"seconds": ...}, then the end
 """
 
@@ -18,10 +20,15 @@ import sys
 import time
 from typing import Any
 
+from commander.api.tls import turn_context
+from commander.codec import decode
+from commander.errors import CommanderError
 from commander.tunnel.path import DATA_CHANNEL_MESSAGE_BYTES
 from commander.tunnel.transports import webrtc
+from commander.tunnel.transports.ice import DEFAULT_OPTIONS, WebRtcOptions, ice_options
 from commander.tunnel.transports.webrtc import Negotiation, WebRtcPath
 from commander.tunnel.transports.webrtc_drops import dropped
+from commander.wire.calls import IceAnswer
 from tests.integration.tunnel.webrtc_ends import LoopLag, Owner
 
 
@@ -37,9 +44,10 @@ class Peer:
     async def do(self, order: dict[str, Any]) -> dict[str, Any]:
         match order["do"]:
             case "offer":
-                self.negotiation = await webrtc.offer()
+                self.negotiation = await webrtc.offer(_options(order))
             case "accept":
-                self.negotiation = await webrtc.accept(bytes.fromhex(order["wire"]))
+                wire = bytes.fromhex(order["wire"])
+                self.negotiation = await webrtc.accept(wire, _options(order))
             case "complete":
                 assert self.negotiation is not None
                 self.path = await self.negotiation.complete(bytes.fromhex(order["wire"]))
@@ -48,12 +56,19 @@ class Peer:
                 self.path = await self.negotiation.connected()
             case "transfer":
                 return await self._transfer(order["bytes"])
+            case "lost":
+                return await self._wait_for_loss()
             case _:
                 return await self._close()
         if self.path is not None:
             self.path.start(self.owner)
-        candidates = [item.host for item in self.negotiation.local.candidates]
-        return {"wire": self.negotiation.wire.hex(), "candidates": candidates}
+        found = self.negotiation.local.candidates
+        return {
+            "wire": self.negotiation.wire.hex(),
+            "candidates": [item.host for item in found],
+            "kinds": sorted({item.kind for item in found}),
+            "route": "" if self.path is None else self.path.route,
+        }
 
     async def _transfer(self, size: int) -> dict[str, Any]:
         assert self.path is not None
@@ -76,11 +91,24 @@ class Peer:
             "log_lines": self.log_lines,
         }
 
+    async def _wait_for_loss(self) -> dict[str, Any]:
+        began = time.monotonic()
+        reason = await self.owner.has_lost()
+        return {"reason": reason, "seconds": time.monotonic() - began}
+
     async def _close(self) -> dict[str, Any]:
         began = time.monotonic()
         if self.path is not None:
             await self.path.close()
         return {"seconds": time.monotonic() - began, "losses": self.owner.losses}
+
+
+def _options(order: dict[str, Any]) -> WebRtcOptions:
+    if "ice" not in order:
+        return DEFAULT_OPTIONS
+    answer = decode(IceAnswer, bytes.fromhex(order["ice"]), limit=64 * 1024)
+    tls = turn_context(order["ca"]) if order.get("ca") else None
+    return ice_options(answer, relay_only=order.get("relay_only", False), tls=tls)
 
 
 class _Lines(logging.Handler):
@@ -98,7 +126,11 @@ async def main() -> None:
     logging.getLogger().addHandler(_Lines(peer))
     while line := await asyncio.to_thread(sys.stdin.readline):
         order = json.loads(line)
-        sys.stdout.write(json.dumps(await peer.do(order)) + "\n")
+        try:
+            answer = await peer.do(order)
+        except CommanderError as error:
+            answer = {"code": error.code, "error": error.message, "hint": error.hint}
+        sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
         if order["do"] == "close":
             return

@@ -1,37 +1,25 @@
 from __future__ import annotations
 
+import pytest
 from aiortc.rtcconfiguration import RTCIceTransportPolicy
 
-from commander.secret import Secret
-from commander.tunnel.transports.webrtc import DEFAULT_OPTIONS, IceServer, WebRtcOptions
-from commander.tunnel.transports.webrtc_guards import no_loopback
+from commander.tunnel.transports import webrtc
+from commander.tunnel.transports.ice import DEFAULT_OPTIONS, WebRtcOptions
 
 
-def test_no_public_server_is_asked_by_default() -> None:
-    """Without servers the library gets an empty list; for None it would ask one on the Internet."""
-    assert DEFAULT_OPTIONS.for_library().iceServers == []
+@pytest.mark.parametrize("relay_only", [False, True])
+def test_the_library_asks_no_server_itself(relay_only: bool) -> None:
+    """It gets an empty list; for None it would ask a public server. Ours are asked by our agent."""
+    options = WebRtcOptions(relay_only=relay_only)
+
+    configuration = webrtc._configuration(options)
+
+    policy = RTCIceTransportPolicy.RELAY if relay_only else RTCIceTransportPolicy.ALL
+    assert configuration.iceServers == []
+    assert configuration.iceTransportPolicy is policy
 
 
-def test_servers_reach_the_library_with_their_credentials() -> None:
-    """A TURN server's password is revealed to the library only."""
-    turn = IceServer("turn:192.0.2.1:3478", "user", Secret("hidden-word"))
-    options = WebRtcOptions(ice_servers=(IceServer("stun:192.0.2.1"), turn), relay_only=True)
-
-    configuration = options.for_library()
-
-    assert configuration.iceTransportPolicy is RTCIceTransportPolicy.RELAY
-    assert configuration.iceServers is not None
-    assert [server.urls for server in configuration.iceServers] == [
-        "stun:192.0.2.1",
-        "turn:192.0.2.1:3478",
-    ]
-    assert configuration.iceServers[1].credential == "hidden-word"
-    assert "hidden-word" not in repr(options)
-
-
-def test_loopback_is_not_offered() -> None:
-    """Addresses of loopback stay at home; all others are offered in their order."""
-    assert list(no_loopback(["192.0.2.7", "127.0.0.5", "2001:db8::7"])) == [
-        "192.0.2.7",
-        "2001:db8::7",
-    ]
+def test_nothing_but_host_candidates_by_default() -> None:
+    """Whoever configures nothing asks nobody."""
+    assert DEFAULT_OPTIONS.ice_servers == ()
+    assert DEFAULT_OPTIONS.rules.kinds == {"host"}

@@ -6,10 +6,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
-import aioice
-import aioice.stun
 import pytest
 from aiortc import RTCDataChannel, RTCDataChannelParameters
 from aiortc import rtcsctptransport as sctp
@@ -21,13 +18,12 @@ from commander.tunnel.transports import webrtc_guards
 from commander.tunnel.transports.webrtc_drops import dropped
 from commander.tunnel.transports.webrtc_guards import (
     ChannelViolation,
-    GuardedConnection,
-    GuardedStun,
     decode_parameters,
     parse_message,
     parse_packet,
 )
 from tests.unit.tunnel.transports.associations import Pair
+from tests.unit.tunnel.transports.stun_shapes import malformed_stun, stun_request
 
 # B121 asks for 100 ms of loop lag, which a benchmark shows; here only a freeze fails, whatever else runs.
 BUSY_S = 5.0
@@ -153,12 +149,6 @@ def test_any_chunk_is_parsed_or_refused(kind: int, body: bytes) -> None:
         return
 
 
-def stun_request(**attributes: Any) -> aioice.stun.Message:
-    message = aioice.stun.Message(aioice.stun.Method.BINDING, aioice.stun.Class.REQUEST)
-    message.attributes.update({name.replace("_", "-"): value for name, value in attributes.items()})
-    return message
-
-
 STUN = bytes(stun_request(PRIORITY=1, USERNAME="ab:cd", ICE_CONTROLLING=5, USE_CANDIDATE=None))
 
 
@@ -176,147 +166,6 @@ def test_any_stun_attributes_are_parsed_or_refused(attributes: list[tuple[int, b
         parse_message(malformed_stun(*attributes))
     except ValueError:
         return
-
-
-def malformed_stun(*attributes: tuple[int, bytes]) -> bytes:
-    body = b"".join(
-        struct.pack("!HH", kind, len(value)) + value + bytes(-len(value) % 4)
-        for kind, value in attributes
-    )
-    return struct.pack("!HHI12s", 1, len(body), aioice.stun.COOKIE, bytes(12)) + body
-
-
-# --- Datagrams ----------------------------------------------------------------------------------
-
-PEER = ("192.0.2.7", 4000)
-STRANGER = ("192.0.2.66", 4000)
-DTLS = b"\x16" + bytes(40)
-
-
-class Outbox(asyncio.DatagramTransport):
-    """Keeps what would go to the network."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sent: list[bytes] = []
-
-    def sendto(self, data: Any, addr: Any = None) -> None:
-        self.sent.append(bytes(data))
-
-
-@pytest.fixture
-async def socket() -> GuardedStun:
-    """A guarded socket of an agent that knows one remote candidate."""
-    agent = GuardedConnection(ice_controlling=False)
-    known = aioice.Candidate("1", 1, "udp", 1, *PEER, "host")
-    await agent.add_remote_candidate(known)
-    stun = GuardedStun(agent)
-    stun.connection_made(Outbox())
-    stun.local_candidate = aioice.Candidate("1", 1, "udp", 1, "192.0.2.1", 4001, "host")
-    return stun
-
-
-def sent_by(stun: GuardedStun) -> list[bytes]:
-    transport = stun.transport
-    assert isinstance(transport, Outbox)
-    return transport.sent
-
-
-def check_from_peer(stun: GuardedStun) -> bytes:
-    agent = stun.receiver
-    message = stun_request(USERNAME=f"{agent.local_username}:peer", PRIORITY=1, ICE_CONTROLLING=1)
-    message.add_message_integrity(agent.local_password.encode())
-    return bytes(message)
-
-
-async def test_dtls_of_a_known_source_is_queued(socket: GuardedStun) -> None:
-    """The control: what comes from a candidate waits for DTLS."""
-    socket.datagram_received(DTLS, PEER)
-
-    assert socket.receiver._queue.qsize() == 1
-
-
-@pytest.mark.parametrize(
-    ("data", "source", "kind"),
-    [
-        (DTLS, STRANGER, "dtls-foreign"),
-        (b"", PEER, "datagram-size"),
-        (b"\x16" * 3000, PEER, "datagram-size"),
-        (b"\x80" * 40, PEER, "datagram-kind"),
-        (b"\x05" * 40, PEER, "datagram-kind"),
-        (malformed_stun((0x24, b"\0")), PEER, "stun-malformed"),
-        (b"\x00\x01", STRANGER, "stun-malformed"),
-        (bytes(stun_request()), STRANGER, "stun-unasked"),
-        (bytes(stun_request(USERNAME="a:b")), STRANGER, "stun-unasked"),
-    ],
-)
-async def test_unwanted_datagram_is_dropped_and_counted(
-    socket: GuardedStun, data: bytes, source: tuple[str, int], kind: str
-) -> None:
-    """It reaches no queue, and gets no answer that could be aimed at someone (B119, B120)."""
-    before = count_of(kind)
-
-    socket.datagram_received(data, source)
-
-    assert count_of(kind) == before + 1
-    assert socket.receiver._queue.empty()
-    assert sent_by(socket) == []
-
-
-async def test_authenticated_check_is_answered(socket: GuardedStun) -> None:
-    """The control: a check of the peer, also from a new address, gets its answer."""
-    socket.datagram_received(check_from_peer(socket), STRANGER)
-
-    assert len(sent_by(socket)) == 1
-
-
-async def test_flood_of_a_known_source_does_not_grow_the_queue(socket: GuardedStun) -> None:
-    """What waits is bounded, whoever sends."""
-    for _ in range(webrtc_guards.MAX_WAITING_DATAGRAMS + 500):
-        socket.datagram_received(DTLS, PEER)
-
-    assert socket.receiver._queue.qsize() == webrtc_guards.MAX_WAITING_DATAGRAMS
-
-
-async def test_sources_of_checks_are_bounded(socket: GuardedStun) -> None:
-    """A peer that moves from port to port is learned so many times, and no more (B116)."""
-    socket.receiver._early_checks_done = True
-    socket.receiver.remote_username, socket.receiver.remote_password = "peer", "p" * 22
-    for port in range(1024, 1424):
-        socket.datagram_received(check_from_peer(socket), ("192.0.2.8", port))
-    await socket.receiver.close()
-
-    assert len(socket.receiver._remote_candidates) <= webrtc_guards.MAX_REMOTE_CANDIDATES
-
-
-async def test_only_chosen_addresses_are_offered() -> None:
-    """An agent gathers on what its owner chose, not on what the machine has."""
-    agent = GuardedConnection(ice_controlling=True)
-    agent.choose_addresses = lambda addresses: []
-    await agent.gather_candidates()
-
-    assert agent.local_candidates == []
-    await agent.close()
-
-
-async def test_reading_a_full_queue_lets_others_run() -> None:
-    """A flood is read in turns, so that a timer in the same loop is not starved."""
-    agent = GuardedConnection(ice_controlling=True)
-    for _ in range(200):
-        agent.data_received(DTLS, 1)
-    agent._nominated[1] = aioice.ice.CandidatePair(GuardedStun(agent), None)  # type: ignore[arg-type]
-    turns = 0
-
-    def turn() -> None:
-        nonlocal turns
-        turns += 1
-        asyncio.get_running_loop().call_soon(turn)
-
-    asyncio.get_running_loop().call_soon(turn)
-    for _ in range(200):
-        await agent.recv()
-
-    assert turns >= 10
 
 
 # --- SCTP ------------------------------------------------------------------------------------
