@@ -27,6 +27,7 @@ from commander.files import (
 from commander.gateway.enrolment import enrol, load_config, prepare_config, save_config
 from commander.gateway.targets import Allowance, parse_allowance
 from commander.ksm.config import GatewayConfig
+from commander.launch.allocator import keep_freed_memory
 from commander.launch.gateway_program import describe_status, run_gateway
 from commander.launch.hardening import (
     drop_key_log,
@@ -141,6 +142,7 @@ def _say_error(error: CommanderError) -> None:
 
 def _start(options: argparse.Namespace) -> int:
     protect_memory()
+    keep_freed_memory()
     # Rotated logs are opened by the library with whatever mode the umask leaves.
     os.umask(0o077)
     run_self_test()

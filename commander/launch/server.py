@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from commander.errors import CommanderError, UsageError
+from commander.launch.allocator import keep_freed_memory
 from commander.launch.hardening import (
     drop_key_log,
     protect_memory,
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         refuse_optimised()
         protect_memory()
+        keep_freed_memory()
         drop_key_log(os.environ)
         os.umask(0o077)
         options = read_arguments(sys.argv[1:] if argv is None else argv, os.environ)

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from commander import __version__
 from commander.errors import CommanderError
+from commander.launch.allocator import keep_freed_memory
 from commander.launch.arguments import USAGE, StartOptions, read_start_options
 from commander.launch.hardening import drop_key_log, protect_memory, refuse_optimised, show_fault
 from commander.shell.output.failures import code_of, error_json, error_text
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: StartOptions) -> int:
     protect_memory()
+    keep_freed_memory()
     if drop_key_log(os.environ):
         _say("notice: SSLKEYLOGFILE is ignored\n")
     # Everything behind it is needed for commands only, not for --version or a usage error.
