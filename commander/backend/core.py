@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -90,6 +91,8 @@ class Core:
     relays: Relays = field(default_factory=Relays)
     guards: Guards = field(default_factory=Guards.fresh)
     sessions: SessionCache = field(default_factory=SessionCache)
+    answers: Counter[str] = field(default_factory=Counter)
+    """Calls answered since the start, by refusal code; "ok" for the others."""
     challenge_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     @property

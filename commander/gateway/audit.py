@@ -171,6 +171,11 @@ class AuditOutbox:
         """Events that the server does not have yet."""
         return sum(entry.sequence > self._stored for entry in self._entries)
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the outbox takes on disk."""
+        return self._size
+
     async def upload_once(self) -> bool:
         """Hand the next batch to the server; False when nothing waits. Raises CommanderError."""
         batch = [entry for entry in self._entries if entry.sequence > self._stored][:UPLOAD_BATCH]

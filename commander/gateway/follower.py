@@ -26,7 +26,8 @@ class LogFollower:
 
     `fork` is set once the server showed a log that contradicts what was seen: from then on
     every new command is refused (log-forked) until the gateway is started again. Until
-    `is_known` the log was not read to its end, and root and pin are not checked.
+    `is_known` the log was not read to its end, and root and pin are not checked. `read_at` is
+    the loop's time when it was last read to its end.
     `on_moved` is called after each fetch that brought statements.
     """
 
@@ -36,6 +37,7 @@ class LogFollower:
         self.state = State()
         self.fork: Refused | None = None
         self.is_known = False
+        self.read_at: float | None = None
         self.on_moved: Callable[[], None] = lambda: None
         self._fetch = fetch
         self._fingerprint = fingerprint
@@ -74,6 +76,7 @@ class LogFollower:
                 answer = await self._fetch(self.state.seq)
             self._take(answer)
             if self.state.seq >= answer.head_seq or not answer.statements:
+                self.read_at = asyncio.get_running_loop().time()
                 break
         if not self.is_known:
             self._check_beginning()

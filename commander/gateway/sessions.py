@@ -27,6 +27,7 @@ from commander.gateway.offers import Carrier, Prepared
 from commander.gateway.rights import Rights, ends_at, judge_rights
 from commander.gateway.tally import Tally
 from commander.gateway.targets import TargetConnector
+from commander.gateway.totals import Totals
 from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.engine import TunnelEnd
 from commander.tunnel.keys import ConversationKeys
@@ -86,6 +87,7 @@ class Sessions:
         self._limits = replace(limits or TunnelLimits(), hello_s=hello_s)
         self._live: dict[str, Session] = {}
         self.counters: Counter[str] = Counter()
+        self.totals = Totals()
 
     def __len__(self) -> int:
         return len(self._live)
@@ -113,6 +115,7 @@ class Sessions:
         """
         assert session.conversation not in self._live
         session.started_at = self._clock.now()
+        session.tally = Tally(self.totals)
         session.end = TunnelEnd(
             Role.GATEWAY,
             session.keys,
@@ -156,6 +159,8 @@ class Sessions:
 
     def _forget(self, session: Session) -> None:
         del self._live[session.conversation]
+        if session.end is not None:
+            self.totals.ended(session.end.stats())
         if session.expiry is not None:
             session.expiry.cancel()
         session.keys.wipe()

@@ -8,6 +8,7 @@ from commander.audit.events import TunnelOutcome, TunnelPaths, clip
 from commander.codec import decode
 from commander.errors import InvalidInput
 from commander.gateway.rights import Rights
+from commander.gateway.totals import Totals
 from commander.tunnel.codes import CloseCode
 from commander.tunnel.reports import StreamReport
 from commander.wire.commands import StreamMeta
@@ -20,9 +21,12 @@ MAX_KINDS = 8
 
 
 class Tally:
-    """Counts what audit tells of one tunnel; fits `tunnel.reports.TunnelEvents`."""
+    """
+    Counts what audit tells of one tunnel, and for the process; fits `tunnel.reports.TunnelEvents`.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, totals: Totals | None = None) -> None:
+        self._totals = totals or Totals()
         self.path = ""
         self.kinds: dict[str, None] = {}
         self.links = 0
@@ -44,7 +48,8 @@ class Tally:
             self.kinds.setdefault(kind)
 
     def path_lost(self, kind: str, reason: str) -> None:
-        """Told by the interruption, if it was the last."""
+        """Count it for the process; the interruption tells of it, if it was the last."""
+        self._totals.path_lost(kind)
 
     def tunnel_interrupted(self, reason: str, *, gone: bool) -> None:
         """Count a time without any path."""
@@ -56,6 +61,7 @@ class Tally:
         self.path = kind
         self.resumes += 1
         self.interrupted_ms += int(after_s * 1000)
+        self._totals.resumed(after_s)
 
     def stream_opened(self, stream: int, meta: bytes) -> None:
         """Count a connection, and note the program that the client says is behind it."""
@@ -69,7 +75,9 @@ class Tally:
         """Add a connection's bytes."""
         self.bytes_to_target += report.bytes_in
         self.bytes_from_target += report.bytes_out
-        self.streams_refused += report.cause not in ("closed", "aborted", "tunnel-closed")
+        if report.cause not in ("closed", "aborted", "tunnel-closed"):
+            self.streams_refused += 1
+            self._totals.streams_failed += 1
 
     def tunnel_closed(self, code: CloseCode, reason: str) -> None:
         """Nothing to count."""

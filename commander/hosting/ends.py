@@ -178,6 +178,8 @@ _REFUSALS: dict[Code, tuple[str, int]] = {
         "the gateway's owner can allow it: gateway start --allow-target CIDR", NOT_ALLOWED
     ),
     Code.PATH_FORBIDDEN: (_AGAIN + " --path auto", NOT_ALLOWED),
+    Code.RECORDS_UNAVAILABLE: ("look at the gateway's log; then " + _AGAIN, NOT_ALLOWED),
+    Code.CONVERSATION_UNKNOWN: (_AGAIN, UNREACHABLE),
     Code.LIMIT_REACHED: ("stop tunnels (pam tunnel list), or wait a minute", NOT_ALLOWED),
     Code.GATEWAY_STOPPING: ("wait until it is back: " + _AGAIN + " --wait", NOT_ALLOWED),
     Code.AUDIT_UNAVAILABLE: ("make room on the gateway's disk", NOT_ALLOWED),

@@ -35,6 +35,7 @@ from commander.launch.hardening import (
     refuse_optimised,
     show_fault,
 )
+from commander.launch.observing import Observer, add_metrics_arguments, metrics_listen
 from commander.secret import Secret
 
 CONFIG_NAME = "gateway-config.json"
@@ -105,6 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--allow-target", action="append", default=[], metavar="CIDR[:PORTS]",
         help="allow loopback, link-local or other special addresses as targets; may be repeated",
     )  # fmt: skip
+    add_metrics_arguments(start)
     status = words.add_parser(
         "status", help="tell whether the gateway is online", epilog="example: gateway status"
     )
@@ -149,19 +151,25 @@ def _start(options: argparse.Namespace) -> int:
     if drop_key_log(os.environ):
         sys.stderr.write("warning: SSLKEYLOGFILE is ignored\n")
     allowances = [parse_allowance(text) for text in options.allow_target]
+    observer = Observer(SystemClock(), metrics_listen(options), _say)
     places = find_places(os.environ, options.config_file)
     _set_up_logs(places.logs, debug=options.debug, to_stdout=options.log_to_stdout)
     config, places = _find_config(options, places)
-    return _run_until_stopped(config, places, allowances)
+    return _run_until_stopped(config, places, allowances, observer)
 
 
 def _run_until_stopped(
-    config: GatewayConfig, places: Places, allowances: Sequence[Allowance]
+    config: GatewayConfig, places: Places, allowances: Sequence[Allowance], observer: Observer
 ) -> int:
     try:
         asyncio.run(
             run_gateway(
-                config, state=places.state, environment=os.environ, allowances=allowances, say=_say
+                config,
+                state=places.state,
+                environment=os.environ,
+                allowances=allowances,
+                say=_say,
+                observer=observer,
             )
         )
     except CommanderError as error:

@@ -30,6 +30,9 @@ from commander.gateway.service import CommandService, Identity
 from commander.gateway.sessions import Sessions
 from commander.gateway.targets import Allowance, TargetRule
 from commander.ksm.config import GatewayConfig
+from commander.launch.gateway_metrics import GatewayReadings
+from commander.launch.observing import Observer
+from commander.metrics.gateway import METRICS
 
 _log = logging.getLogger(__name__)
 STATUS_NAME = "status.json"
@@ -74,7 +77,8 @@ class StatusFile:
         self._clock = clock
         self._since = clock.now()
         self._state = "offline"
-        self.tunnels: Callable[[], int] = lambda: 0
+        self._up_since = clock.now()
+        self.more: Callable[[], dict[str, Any]] = dict
 
     def changed(self, state: str) -> bool:
         """Note online or offline; tells whether it is news."""
@@ -90,8 +94,9 @@ class StatusFile:
             "pid": os.getpid(),
             "state": self._state,
             "since": iso_utc(self._since),
-            "tunnels": self.tunnels(),
+            "up_since": iso_utc(self._up_since),
             "version": __version__,
+            **self.more(),
         }
         try:
             write_private(self._path, json.dumps(content).encode())
@@ -116,7 +121,7 @@ def describe_status(config: GatewayConfig, state: Path) -> dict[str, Any]:
     if state.is_dir() and is_running(state):
         found["state"] = "offline"
         with contextlib.suppress(FileNotFoundError, InvalidInput, ValueError):
-            found |= json.loads(read_private(state / STATUS_NAME, limit=4096))
+            found |= json.loads(read_private(state / STATUS_NAME, limit=8192))
     return found
 
 
@@ -127,6 +132,7 @@ async def run_gateway(
     environment: Mapping[str, str],
     allowances: Sequence[Allowance],
     say: Say,
+    observer: Observer,
 ) -> None:
     """
     Serve until SIGTERM or SIGINT; then refuse new tunnels, end the live ones, and return.
@@ -140,12 +146,13 @@ async def run_gateway(
         status = StatusFile(state / STATUS_NAME, clock)
         try:
             parts = await _build(config, state, network, allowances, clock)
-            sessions = parts.service.sessions
-            agent = _agent(config, parts, network, status, say, clock)
-            status.tunnels = lambda: len(sessions)
+            readings = GatewayReadings(parts.service, parts.follower, parts.outbox)
+            status.more = lambda: _more_status(parts, observer)
+            agent = _agent(config, parts, network, status, say, clock, readings)
             keeping = tasks.spawn(status.keep(), name="gateway-status")
             try:
-                await _run_with_signals(agent)
+                async with observer.serving(METRICS, readings.read, readings.not_ready):
+                    await _run_with_signals(agent)
             finally:
                 await tasks.cancel_and_wait(keeping)
                 status.changed("offline")
@@ -161,6 +168,15 @@ class _Parts:
     service: CommandService
     follower: LogFollower
     outbox: AuditOutbox
+
+
+def _more_status(parts: _Parts, observer: Observer) -> dict[str, Any]:
+    """What `gateway status` shows beside whether it is online."""
+    return {
+        "tunnels": len(parts.service.sessions),
+        "audit_waiting": parts.outbox.waiting,
+        "last_problem": observer.problems.described(),
+    }
 
 
 async def _build(
@@ -211,10 +227,12 @@ def _agent(
     status: StatusFile,
     say: Say,
     clock: SystemClock,
+    readings: GatewayReadings,
 ) -> Agent:
     gateway = config.identity.gateway
 
     def changed(state: str) -> None:
+        readings.changed(is_online=state == "online")
         if status.changed(state):
             _log.info("gateway %s is %s", gateway, state)
             say(f"gateway {gateway} {state}")

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import commander
 from commander.errors import UsageError
+from commander.launch.observing import add_metrics_arguments
 
 DATA_VARIABLE = "COMMANDER_SERVER_DATA"
 DEFAULT_LISTEN = "127.0.0.1:8443"
@@ -70,6 +71,7 @@ def _add_start(start: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     _add_relays(start)
     start.add_argument("--log-to-stdout", action="store_true", help="log to standard output too")
+    add_metrics_arguments(start)
 
 
 def _add_relays(start: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
+import json
 import logging
 import os
 import signal
@@ -17,18 +18,21 @@ from pathlib import Path
 
 import uvicorn
 
-from commander import tasks
+from commander import __version__, tasks
 from commander.backend import identity, tls
 from commander.backend.app import build_app
 from commander.backend.core import Core, open_core
 from commander.backend.gatekeeper import Gatekeeper
 from commander.backend.http.protocol import HEADERS_BYTES, ImpatientHttpProtocol
-from commander.clock import Clock, SystemClock
-from commander.errors import Conflict, UsageError
+from commander.clock import Clock, SystemClock, iso_utc
+from commander.errors import CommanderError, Conflict, UsageError
 from commander.files import make_private_directory, write_private
+from commander.launch.observing import Observer, metrics_listen
 from commander.launch.server_logging import start_logging
+from commander.launch.server_metrics import ServerReadiness, connection_kinds, read_server
 from commander.launch.server_relay import read_relays
 from commander.launch.server_router import RouterGate
+from commander.metrics.server import METRICS
 from commander.router.app import Router, build_routes
 from commander.router.bounded_server import UVICORN_OPTIONS
 from commander.wire.join import Join, write_join
@@ -36,10 +40,12 @@ from commander.wire.join import Join, write_join
 _log = logging.getLogger(__name__)
 STORE = "server.db"
 ADDRESS_FILE = "address"
+STATUS_FILE = "status.json"
 STOP_S = 2
 DEFAULT_PORT = 8443
 MAX_CONNECTIONS = 30_000
 _RENEW_EVERY_S = 3600.0
+_STATUS_EVERY_S = 10.0
 _BACKLOG = 1024
 
 
@@ -61,10 +67,13 @@ class _Server(uvicorn.Server):
 
 def start(options: argparse.Namespace) -> int:
     """Run the server in this process until SIGTERM or SIGINT; returns the exit code."""
+    listen = metrics_listen(options)
     make_private_directory(options.data)
     start_logging(options.data / "logs", to_stdout=options.log_to_stdout)
     with _only_one(options.data), _listen(options.listen) as listener:
-        asyncio.run(_Run(options, listener, SystemClock()).run())
+        clock = SystemClock()
+        observer = Observer(clock, listen, _say)
+        asyncio.run(_Run(options, listener, clock, observer).run())
     return 0
 
 
@@ -104,8 +113,15 @@ def _listen(text: str) -> socket.socket:
 class _Run:
     """One life of the server."""
 
-    def __init__(self, options: argparse.Namespace, listener: socket.socket, clock: Clock) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        listener: socket.socket,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
         self._options = options
+        self._observer = observer
         self._listener = listener
         self._clock = clock
         self._data: Path = options.data
@@ -154,10 +170,15 @@ class _Run:
         renewal = tasks.spawn(self._renew(context, authority), name="certificate")
         router.start()
         closer = tasks.spawn(_close_first(stopping, router), name="router-close")
+        status = tasks.spawn(self._keep_status(core, router), name="server-status")
+        readiness = ServerReadiness(core, self._data)
         try:
-            await server.serve([self._listener])
+            async with self._observer.serving(
+                METRICS, lambda: read_server(core, router), readiness
+            ):
+                await server.serve([self._listener])
         finally:
-            await tasks.cancel_and_wait(renewal, closer)
+            await tasks.cancel_and_wait(renewal, closer, status)
             await router.close()
 
     def _load_authority(self) -> tls.Authority | None:
@@ -181,6 +202,26 @@ class _Run:
             if tls.ensure_certificate(self._data, authority, names, now=now):
                 tls.load_chain(context, self._data / "tls.pem", self._data / "tls.key")
                 _log.info("the certificate was renewed")
+
+    async def _keep_status(self, core: Core, router: Router) -> None:
+        """Write, again and again, what `commander-server status` shows of a running server."""
+        since = iso_utc(self._clock.now())
+        while True:
+            kinds = connection_kinds(router)
+            found = {
+                "version": __version__,
+                "pid": os.getpid(),
+                "since": since,
+                "gateways_online": kinds["gateway"],
+                "devices_connected": kinds["device"],
+                "relay_paths": router.relays.pairs(),
+                "store_errors": core.database.faults,
+                "last_problem": self._observer.problems.described(),
+            }
+            # A full disk is told by the readiness and the log; it must not end anything here.
+            with contextlib.suppress(CommanderError, OSError):
+                write_private(self._data / STATUS_FILE, json.dumps(found).encode())
+            await asyncio.sleep(_STATUS_EVERY_S)
 
     def _certificate_names(self) -> list[str]:
         listen = self._listener.getsockname()[0]
@@ -231,6 +272,11 @@ class _Run:
         host, port = self._listener.getsockname()[:2]
         local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  compared only
         return _join_address(local, port)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _join_address(host: str, port: int) -> str:

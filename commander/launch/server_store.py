@@ -16,12 +16,16 @@ from pathlib import Path
 
 from commander.backend import archive
 from commander.backend.storage import schema
-from commander.errors import Conflict, NotFound
+from commander.errors import Conflict, InvalidInput, NotFound
 from commander.files import make_private_directory, read_private
 from commander.wire.calls import HEALTH_PATH
 from commander.wire.known_server import split_address
 
 _HEALTH_S = 3.0
+_SHOWN = (
+    "version", "pid", "since", "gateways_online", "devices_connected", "relay_paths",
+    "store_errors", "last_problem",
+)  # fmt: skip
 
 
 def status(options: argparse.Namespace) -> int:
@@ -35,6 +39,8 @@ def status(options: argparse.Namespace) -> int:
         raise NotFound(f"{options.data} holds no server", hint="give --data DIR")
     report: dict[str, object] = {"data": str(options.data)}
     report |= _health(options.data)
+    if report["status"] == "ok":
+        report |= _told_by_itself(options.data)
     report |= asyncio.run(schema.describe(store))
     _print(report, options.format)
     return 0 if report["status"] == "ok" else 6
@@ -87,6 +93,14 @@ def _health(data: Path) -> dict[str, object]:
         return {"url": f"https://{address}", "status": "not running"}
     finally:
         connection.close()
+
+
+def _told_by_itself(data: Path) -> dict[str, object]:
+    """What the running server wrote of itself, at most ten seconds ago."""
+    with contextlib.suppress(FileNotFoundError, InvalidInput, ValueError):
+        found = json.loads(read_private(data / "status.json", limit=8192))
+        return {name: found[name] for name in _SHOWN if name in found}
+    return {}
 
 
 def _own_context(data: Path) -> ssl.SSLContext:

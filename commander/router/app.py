@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 from starlette.routing import BaseRoute, WebSocketRoute
@@ -32,13 +33,15 @@ _log = logging.getLogger(__name__)
 class Router:
     """
     The router of one process. Add `build_routes(router)` to the application, `start` it in the
-    event loop, `close` it at the end. `registry` tells which gateways are online.
+    event loop, `close` it at the end. `registry` tells which gateways are online, `refused` how
+    often an upgrade was refused, by code.
     """
 
     def __init__(self, *, gatekeeper: Gatekeeper, journal: Journal, clock: Clock) -> None:
         self.registry = Registry()
         self.conversations = Conversations()
         self.relays = RelayTable()
+        self.refused: Counter[str] = Counter()
         self.control = Control(
             gatekeeper=gatekeeper,
             journal=journal,
@@ -99,13 +102,17 @@ class Router:
         self, websocket: WebSocket, subprotocol: str, *, relay: str | None = None
     ) -> Principal | None:
         if len(self.registry) + len(self.relays) >= limits.MAX_SOCKETS:
+            self.refused[Code.TOO_MANY_REQUESTS] += 1
             await deny(websocket, Code.TOO_MANY_REQUESTS, "the server has too many connections")
             return None
-        principal = await authorise(websocket, self._gatekeeper, subprotocol=subprotocol)
+        principal = await authorise(
+            websocket, self._gatekeeper, subprotocol=subprotocol, refused=self.refused
+        )
         if principal is None:
             return None
         refusal = None if relay is None else self._judge_relay(relay, principal)
         if refusal is not None:
+            self.refused[refusal.code] += 1
             await deny(websocket, refusal.code, refusal.reason)
             return None
         try:

@@ -65,6 +65,7 @@ class Control:
         finally:
             connection.drop()
             self._registry.remove(connection)
+            self.counters["slow-reader"] += connection.is_slow
         await connection.wait_closed()
 
     async def _admit(self, connection: Connection, hello: Hello) -> None:

@@ -24,8 +24,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_closing", "_queue", "_queued_bytes", "_sending", "_socket", "address", "closed", "principal",
-        "since", "version",
+        "_closing", "_queue", "_queued_bytes", "_sending", "_socket", "address", "closed", "is_slow",
+        "principal", "since", "version",
     )  # fmt: skip
 
     def __init__(self, socket: WebSocket, principal: Principal, address: str, since: int) -> None:
@@ -34,6 +34,7 @@ class Connection:
         self.since = since
         self.version = ""
         self.closed = False
+        self.is_slow = False
         self._socket = socket
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
@@ -45,6 +46,7 @@ class Connection:
         if self.closed:
             return False
         if self._queued_bytes + len(message) > QUEUE_BYTES:
+            self.is_slow = True
             self.close(CloseCode.POLICY, "slow-reader")
             return False
         self._queue.append(message)

@@ -57,6 +57,7 @@ class RelayTable:
         self._waiting: Counter[str] = Counter()
         self._count = 0
         self.counters: Counter[str] = Counter()
+        self.copied_bytes = 0
 
     def __len__(self) -> int:
         return self._count
@@ -64,6 +65,10 @@ class RelayTable:
     def __iter__(self) -> Iterator[Leg]:
         for sides in list(self._legs.values()):
             yield from list(sides.values())
+
+    def pairs(self) -> int:
+        """How many conversations have both sides here."""
+        return sum(leg.is_paired() for leg in self) // 2
 
     def may_wait(self, principal: str) -> bool:
         """Tell whether one more socket of this principal may wait for its pair."""
@@ -79,7 +84,7 @@ class RelayTable:
         )
         try:
             self._join(leg, uid, conversation)
-            await _copy(leg)
+            await self._copy(leg)
         except SOCKET_ENDED:
             self.counters["ended"] += 1
         finally:
@@ -89,6 +94,18 @@ class RelayTable:
             self._count -= 1
         if leg.closing is not None:
             await asyncio.wait({leg.closing})
+
+    async def _copy(self, leg: Leg) -> None:
+        while True:
+            message = await read_message(leg.socket)
+            if message is None:
+                leg.close(CloseCode.BINARY_ONLY, "binary-only")
+                return
+            partner = await leg.partner
+            if partner is None:
+                return
+            await partner.socket.send_bytes(message)
+            self.copied_bytes += len(message)
 
     def _join(self, leg: Leg, uid: str, conversation: Conversation) -> None:
         sides = self._legs.setdefault(uid, {})
@@ -120,18 +137,6 @@ class RelayTable:
         if not sides:
             self._legs.pop(uid, None)
         leg.close(CloseCode.PEER_GONE, "peer-gone")
-
-
-async def _copy(leg: Leg) -> None:
-    while True:
-        message = await read_message(leg.socket)
-        if message is None:
-            leg.close(CloseCode.BINARY_ONLY, "binary-only")
-            return
-        partner = await leg.partner
-        if partner is None:
-            return
-        await partner.socket.send_bytes(message)
 
 
 def _close_unpaired(leg: Leg, counters: Counter[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 from starlette.responses import JSONResponse
@@ -28,10 +29,11 @@ def peer_address(websocket: WebSocket) -> str:
 
 
 async def authorise(
-    websocket: WebSocket, gatekeeper: Gatekeeper, *, subprotocol: str
+    websocket: WebSocket, gatekeeper: Gatekeeper, *, subprotocol: str, refused: Counter[str]
 ) -> Principal | None:
     """
-    Judge an upgrade before it happens; on refusal the answer is sent and None returned.
+    Judge an upgrade before it happens; on refusal the answer is sent, its code counted in
+    `refused`, and None returned.
 
     A browser sends an Origin and none of ours does, so an Origin is refused: no web page can
     make a user's machine connect here.
@@ -48,8 +50,10 @@ async def authorise(
             request, method="GET", path=websocket.scope["path"], address=peer_address(websocket)
         )
     except Refused as error:
+        refused[error.code] += 1
         await deny(websocket, error.code, error.message, error.hint)
     except InvalidInput as error:
+        refused[Code.REQUEST_MALFORMED] += 1
         await deny(websocket, Code.REQUEST_MALFORMED, error.message)
     return None
 

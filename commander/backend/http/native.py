@@ -113,6 +113,7 @@ class NativeEndpoint:
         except (SealBroken, InvalidInput):
             return PlainTextResponse("bad request", status_code=400)
         answer = await self._judge(entry, signed, path, peer_of(request))
+        self._core.answers[answer.code or "ok"] += 1
         sealed = seal_answer(key, data, answer)
         if answer.code == Code.STORE_UNAVAILABLE:
             headers = {"retry-after": _RETRY_AFTER_S}

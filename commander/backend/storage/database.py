@@ -60,7 +60,7 @@ class Transaction:
 
 
 class Database:
-    """An open store. Close it when done."""
+    """An open store. Close it when done. `faults` counts what it could not do."""
 
     def __init__(self, path: Path) -> None:
         """Prepare to use an SQLite file whose schema is current (see `schema.upgrade`)."""
@@ -68,6 +68,7 @@ class Database:
         self._engine = _make_engine(path)
         self._writing = asyncio.Lock()
         self._is_broken = False
+        self.faults = 0
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -76,7 +77,7 @@ class Database:
 
         Raises Refused(store-unavailable) when the disk does not give what it should.
         """
-        with _faults_mapped():
+        with self._faults_mapped():
             async with self._engine.connect() as connection, connection.begin():
                 yield connection
 
@@ -91,7 +92,7 @@ class Database:
         """
         await self._take_turn()
         try:
-            with _faults_mapped():
+            with self._faults_mapped():
                 async with self._engine.connect() as connection:
                     await connection.execution_options(commander_writes=True)
                     transaction = Transaction(connection)
@@ -106,11 +107,27 @@ class Database:
         async with self._writing:
             await self._engine.dispose()
 
+    @contextmanager
+    def _faults_mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except PoolTimeout:
+            self.faults += 1
+            raise _unavailable("too many requests are waiting for the database") from None
+        except DBAPIError as error:
+            self.faults += 1
+            # The driver's text names files and SQL: it is for the log of the server only.
+            _log.error("store: %s: %s", type(error.orig).__name__, str(error.orig)[:200])
+            raise _unavailable("the database cannot be used now") from None
+
     async def _take_turn(self) -> None:
         try:
             async with asyncio.timeout(WRITE_WAIT_S):
                 await self._writing.acquire()
         except TimeoutError:
+            self.faults += 1
             raise _unavailable("too many writes are waiting") from None
         if self._is_broken:
             self._writing.release()
@@ -142,20 +159,6 @@ async def _finish(work: Coroutine[Any, Any, None]) -> None:
         if not task.cancelled():
             task.exception()
         raise
-
-
-@contextmanager
-def _faults_mapped() -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except PoolTimeout:
-        raise _unavailable("too many requests are waiting for the database") from None
-    except DBAPIError as error:
-        # The driver's text names files and SQL: it is for the log of the server only.
-        _log.error("store: %s: %s", type(error.orig).__name__, str(error.orig)[:200])
-        raise _unavailable("the database cannot be used now") from None
 
 
 def _unavailable(reason: str) -> Refused:

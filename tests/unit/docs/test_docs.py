@@ -18,3 +18,10 @@ def test_every_room_has_a_page() -> None:
     rooms = {path.parent for path in (ROOT / "commander").glob("*/__init__.py")}
 
     assert [room.name for room in sorted(rooms) if not (room / "README.md").exists()] == []
+
+
+def test_the_page_of_metrics_is_current() -> None:
+    """docs/metrics.md is what scripts/metrics_page.py writes: every metric with its meaning."""
+    rendered = runpy.run_path(str(ROOT / "scripts" / "metrics_page.py"))["render"]()
+
+    assert (ROOT / "docs" / "metrics.md").read_text() == rendered
