@@ -22,23 +22,15 @@ from functools import partial
 from commander.authority.refusals import Code
 from commander.errors import Refused, UsageError
 from commander.gateway.limits import CONNECT_S, MAX_ADDRESSES, RESOLVE_S, RESOLVERS
+from commander.tunnel.addresses import Address, special_kind, unwrap
 from commander.tunnel.codes import ResetCode, StreamRefused
 from commander.tunnel.target import MakeProtocol, connect_address, refusal_of
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z", re.ASCII)
 _NUMERIC = re.compile(r"(?:0[xX][0-9A-Fa-f]*|[0-9]+)\Z", re.ASCII)
-# Addresses at which clouds hand out credentials to whoever asks from inside.
-_METADATA = frozenset(
-    ipaddress.ip_address(text)
-    for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")
-)  # fmt: skip
-# Prefixes that carry an IPv4 address inside: what is forbidden stays so in this dress.
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 
 @dataclass(frozen=True)
@@ -160,42 +152,11 @@ class TargetRule:
 
     def reason_against(self, text: str, port: int) -> str:
         """Why an address may not be connected, or ""; the address in any form Python reads."""
-        address = _unwrap(ipaddress.ip_address(text.partition("%")[0]))
+        address = unwrap(ipaddress.ip_address(text.partition("%")[0]))
         if any(allowance.covers(address, port) for allowance in self._allowances):
             return ""
-        what = _kind_of(address)
+        what = special_kind(address)
         return f"{address} is {what}" if what else ""
-
-
-def _unwrap(address: Address) -> Address:
-    """The IPv4 address inside an IPv6 one, where there is one."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    inner = address.ipv4_mapped or address.sixtofour
-    if inner is not None:
-        return inner
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address
-
-
-def _kind_of(address: Address) -> str:
-    """What makes an address one that no record may name, or ""."""
-    if address in _METADATA:
-        return "a cloud's metadata service"
-    kinds = {
-        "the unspecified address": address.is_unspecified,
-        "a loopback address": address.is_loopback,
-        "a link-local address": address.is_link_local,
-        "a multicast address": address.is_multicast,
-        "a reserved address": address.is_reserved or _is_zero_network(address),
-    }
-    return next((name for name, holds in kinds.items() if holds), "")
-
-
-def _is_zero_network(address: Address) -> bool:
-    # Linux connects 0.x.y.z to nothing useful, but 0.0.0.0/8 reaches this host on some systems.
-    return address.version == 4 and int(address) >> 24 == 0
 
 
 # Threads of their own: names that hang must not take those by which the audit log is written.

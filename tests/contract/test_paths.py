@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from commander.tunnel.path import MIN_MESSAGE_BYTES, Path
 from tests.integration.tunnel.webrtc_ends import open_paths
+from tests.support.direct import direct_paths
 from tests.support.tunnels import eventually, make_memory_paths, relay
 
 pytestmark = pytest.mark.integration
@@ -26,6 +27,7 @@ class Collected:
         self.messages: list[bytes] = []
         self.ready = 0
         self.lost: list[str] = []
+        self.gone: list[bool] = []
 
     def message_received(self, message: bytes | memoryview) -> None:
         assert not self.lost
@@ -38,6 +40,7 @@ class Collected:
     def path_lost(self, reason: str, *, gone: bool = False) -> None:
         assert not self.lost
         self.lost.append(reason)
+        self.gone.append(gone)
 
 
 @asynccontextmanager
@@ -57,7 +60,17 @@ async def webrtc_pair() -> AsyncIterator[PathPair]:
         yield paths
 
 
-MAKERS: dict[str, PairMaker] = {"memory": memory_pair, "relay": relay_pair, "webrtc": webrtc_pair}
+@asynccontextmanager
+async def direct_pair() -> AsyncIterator[PathPair]:
+    yield await direct_paths()
+
+
+MAKERS: dict[str, PairMaker] = {
+    "memory": memory_pair,
+    "relay": relay_pair,
+    "direct": direct_pair,
+    "webrtc": webrtc_pair,
+}
 
 
 @pytest_asyncio.fixture(params=MAKERS.values(), ids=MAKERS.keys())

@@ -1,0 +1,100 @@
+"""
+Whole messages on a stream of bytes: how direct TCP and the relay carry them. Pure.
+
+    message  = length u32 (1 to 64 KiB + 128) | bytes
+    farewell = ff ff ff ff | "cmdr-relay" | close code u16        the relay's last 16 bytes, never a peer's
+
+The relay copies bytes and knows no borders, so a farewell may cut a message short; whoever reads
+looks for it in what is left at the end of the stream.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from commander.tunnel.codes import ProtocolViolation
+from commander.tunnel.path import STREAM_MESSAGE_BYTES
+
+HEADER: Final = struct.Struct(">I")
+MAX_FRAME_BYTES: Final = HEADER.size + STREAM_MESSAGE_BYTES
+_FAREWELL: Final = struct.Struct(">I10sH")
+_FAREWELL_MARK: Final = 0xFFFFFFFF
+_FAREWELL_WORD: Final = b"cmdr-relay"
+_FAREWELL_START: Final = b"\xff\xff\xff\xff" + _FAREWELL_WORD
+FAREWELL_BYTES: Final = _FAREWELL.size
+
+
+def frame_header(size: int) -> bytes:
+    """What stands before a message of this size."""
+    return HEADER.pack(size)
+
+
+def write_farewell(code: int) -> bytes:
+    """The relay's last word to an end: why it closes."""
+    return _FAREWELL.pack(_FAREWELL_MARK, _FAREWELL_WORD, code)
+
+
+class FrameReader:
+    """
+    Finds messages in a stream of bytes.
+
+    Read into `buffer()`, then take the messages with `received(count)`; or hand in bytes with
+    `feed`. Many readers may share one buffer: the views returned are good until the next read,
+    and between reads only an unfinished message is kept. It has to hold two messages at least.
+    """
+
+    def __init__(self, buffer: memoryview, *, has_farewell: bool = False) -> None:
+        assert len(buffer) >= 2 * MAX_FRAME_BYTES
+        self._buffer = buffer
+        self._rest = b""
+        self._has_farewell = has_farewell
+
+    def buffer(self) -> memoryview:
+        """Room for what comes next, behind what is left of the last read."""
+        view, rest = self._buffer, self._rest
+        if not rest:
+            return view
+        view[: len(rest)] = rest
+        return view[len(rest) :]
+
+    def received(self, count: int) -> list[memoryview]:
+        """The messages that `count` new bytes in `buffer()` complete. Raises ProtocolViolation."""
+        return self._split(self._buffer[: len(self._rest) + count])
+
+    def feed(self, data: bytes | memoryview) -> list[memoryview]:
+        """The messages that `data` completes. Raises ProtocolViolation."""
+        return self._split(memoryview(self._rest + data if self._rest else data))
+
+    def farewell(self) -> int | None:
+        """At the end of the stream: the relay's close code, if it said one."""
+        if not self._has_farewell or len(self._rest) < FAREWELL_BYTES:
+            return None
+        mark, word, code = _FAREWELL.unpack_from(self._rest, len(self._rest) - FAREWELL_BYTES)
+        found: int = code
+        return found if (mark, word) == (_FAREWELL_MARK, _FAREWELL_WORD) else None
+
+    def _split(self, view: memoryview) -> list[memoryview]:
+        messages = []
+        start, end = 0, len(view)
+        while end - start >= HEADER.size:
+            (size,) = HEADER.unpack_from(view, start)
+            if not 0 < size <= STREAM_MESSAGE_BYTES:
+                if not self._may_be_farewell(view[start:]):
+                    raise ProtocolViolation(f"a message of {size} bytes is empty or over the limit")
+                break
+            body = start + HEADER.size
+            if end - body < size:
+                break
+            start = body + size
+            messages.append(view[body:start])
+        self._rest = bytes(view[start:end])
+        return messages
+
+    def _may_be_farewell(self, left: memoryview) -> bool:
+        """Whether this is the beginning of a farewell, after at most three bytes of a length."""
+        return self._has_farewell and any(
+            _FAREWELL_START.startswith(begun[: len(_FAREWELL_START)])
+            and len(begun) <= FAREWELL_BYTES
+            for begun in (bytes(left[cut : cut + FAREWELL_BYTES + 1]) for cut in range(HEADER.size))
+        )
