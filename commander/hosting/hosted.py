@@ -178,6 +178,14 @@ class HostedTunnel:
         """The path is gone."""
         self._journal.write("path-lost", path=kind, reason=reason)
 
+    def tunnel_interrupted(self, reason: str, *, gone: bool) -> None:
+        """All paths are lost; connections wait."""
+        self._journal.write("interrupted", reason=reason, gone=gone)
+
+    def tunnel_resumed(self, kind: str, after_s: float) -> None:
+        """Another path took over."""
+        self._journal.write("resumed", path=kind, after_s=round(after_s, 3))
+
     def stream_opened(self, stream: int, meta: bytes) -> None:
         """A local connection was accepted."""
         caller = self._ends.opened(stream)

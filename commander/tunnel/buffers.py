@@ -2,15 +2,15 @@
 The two directions of one stream: what was sent and may be needed again, what may come. Pure.
 
 Memory is counted here so that it can be bounded: `SendBuffer` keeps every byte until the
-peer acknowledged it (a new generation sends it again), `ReceiveWindow` says how far the
-peer may go on.
+peer acknowledged it (what died with a link is sent again on another), `ReceiveWindow` says how
+far the peer may go on, and puts in order what came by several links.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
-from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from commander.tunnel.codes import ProtocolViolation
 from commander.tunnel.frames import Bytes
@@ -20,6 +20,8 @@ INITIAL_CREDIT: Final = 32 * 1024
 FIRST_WINDOW: Final = 256 * 1024
 MAX_WINDOW: Final = 4 * 1024 * 1024
 ACK_STEP: Final = 256 * 1024
+MAX_HELD: Final = 2048
+"""Chunks of one stream that came before their turn."""
 _SMALL: Final = 4 * 1024
 _JOINED: Final = 16 * 1024
 
@@ -36,6 +38,13 @@ def _append_joined(chunks: deque[Bytes], data: Bytes) -> None:
         chunks.append(bytearray(data))
 
 
+class Piece(NamedTuple):
+    """Bytes of a stream and where they stand in it."""
+
+    offset: int
+    data: Bytes
+
+
 class SendBuffer:
     """
     Bytes of one direction, from the local socket to the acknowledgement of the peer.
@@ -43,12 +52,17 @@ class SendBuffer:
     `append` takes over the object it is given: do not change it afterwards.
     """
 
-    __slots__ = ("_kept", "_kept_from", "_unsent", "acked", "credit", "end", "eof", "sent")
+    __slots__ = (
+        "_is_eof_lost", "_kept", "_kept_from", "_lost", "_unsent", "acked", "credit", "end", "eof",
+        "sent",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._unsent: deque[Bytes] = deque()
         self._kept: deque[Bytes] = deque()
         self._kept_from = 0
+        self._lost: list[tuple[int, int]] = []
+        self._is_eof_lost = False
         self.acked = 0
         self.sent = 0
         self.end = 0
@@ -58,7 +72,7 @@ class SendBuffer:
 
     @property
     def unsent(self) -> int:
-        """Bytes that wait for credit or for their turn."""
+        """Bytes that wait for credit or for their turn the first time."""
         return self.end - min(self.sent, self.end)
 
     @property
@@ -68,8 +82,9 @@ class SendBuffer:
 
     @property
     def sendable(self) -> int:
-        """Bytes that may go now."""
-        return min(self.end, self.credit) - min(self.sent, self.end)
+        """Bytes that may go now, for the first time or again."""
+        again = sum(end - start for start, end in self._lost) if self._lost else 0
+        return again + max(0, min(self.end, self.credit) - min(self.sent, self.end))
 
     @property
     def is_complete(self) -> bool:
@@ -78,8 +93,8 @@ class SendBuffer:
 
     @property
     def is_eof_due(self) -> bool:
-        """All bytes are sent and the end is not."""
-        return self.eof and self.sent == self.end
+        """All bytes are sent and the end is not, or was lost."""
+        return self.eof and (self.sent == self.end or self._is_eof_lost)
 
     def append(self, data: Bytes) -> None:
         """Add bytes at the end."""
@@ -87,17 +102,34 @@ class SendBuffer:
         _append_joined(self._unsent, data)
         self.end += len(data)
 
-    def take(self, limit: int) -> Bytes:
-        """Give the next bytes to send, between 1 and `limit` of them, and keep them for replay."""
+    def take(self, limit: int) -> Piece:
+        """Give the next bytes to send, between 1 and `limit` of them, and keep them until acknowledged."""
+        if self._lost:
+            return self._take_lost(limit)
+        offset = self.sent
         data = self._next(min(limit, self.sendable))
         self.sent += len(data)
         _append_joined(self._kept, data)
-        return data
+        return Piece(offset, data)
 
     def take_eof(self) -> int:
         """Count the end as sent; returns the offset that it stands at."""
         self.sent = self.end + 1
+        self._is_eof_lost = False
         return self.end
+
+    def lose(self, offset: int, length: int) -> None:
+        """
+        Note that bytes which were sent may not have arrived; a length of 0 speaks of the end.
+
+        What was acknowledged meanwhile is left out.
+        """
+        if length == 0:
+            self._is_eof_lost = self.acked <= self.end < self.sent
+            return
+        start, end = max(offset, self.acked), offset + length
+        if start < end:
+            self._lost = _merged([*self._lost, (start, end)])
 
     def _next(self, limit: int) -> Bytes:
         first = self._unsent.popleft()
@@ -114,36 +146,80 @@ class SendBuffer:
             size += len(parts[-1])
         return b"".join(parts)
 
+    def _take_lost(self, limit: int) -> Piece:
+        start, end = self._lost[0]
+        chunk, chunk_start = self._kept_at(start)
+        stop = min(end, start + limit, chunk_start + len(chunk))
+        if stop == end:
+            del self._lost[0]
+        else:
+            self._lost[0] = (stop, end)
+        data = memoryview(chunk)[start - chunk_start : stop - chunk_start]
+        # A joined chunk may still grow in place, which a view of it would forbid.
+        return Piece(start, bytes(data) if isinstance(chunk, bytearray) else data)
+
+    def _kept_at(self, offset: int) -> tuple[Bytes, int]:
+        start = self._kept_from
+        for chunk in self._kept:
+            if offset < start + len(chunk):
+                return chunk, start
+            start += len(chunk)
+        raise AssertionError("a lost byte is not kept any more")
+
     def acknowledge(self, received: int) -> None:
-        """Forget what the peer has. Raises ProtocolViolation outside of what was sent."""
-        if not self.acked < received <= self.sent:
+        """
+        Forget what the peer has; an older word than the last, by a slower link, changes nothing.
+
+        Raises ProtocolViolation for more than was sent.
+        """
+        if received > self.sent:
             raise ProtocolViolation("an acknowledgement is outside of what was sent")
+        if received <= self.acked:
+            return
         self.acked = received
         while self._kept and self._kept_from + len(self._kept[0]) <= received:
             self._kept_from += len(self._kept.popleft())
+        if self._lost:
+            self._lost = [(max(s, received), e) for s, e in self._lost if e > received]
+        if received > self.end:
+            self._is_eof_lost = False
 
     def raise_credit(self, max_offset: int) -> None:
-        """Let more bytes go. Raises ProtocolViolation for no rise, or one over the window."""
-        if not self.credit < max_offset <= min(self.sent, self.end) + MAX_WINDOW:
-            raise ProtocolViolation("a credit does not rise, or rises over the largest window")
-        self.credit = max_offset
+        """Let more bytes go, if it is more. Raises ProtocolViolation for a rise over the window."""
+        if max_offset > min(self.sent, self.end) + MAX_WINDOW:
+            raise ProtocolViolation("a credit rises over the largest window")
+        self.credit = max(self.credit, max_offset)
 
-    def replay(self, received: int) -> Iterator[memoryview]:
-        """The bytes sent after `received`, which lies between `acked` and `sent`."""
-        start = self._kept_from
-        for chunk in self._kept:
-            skip = max(0, received - start)
-            start += len(chunk)
-            if skip < len(chunk):
-                yield memoryview(chunk)[skip:]
+
+def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 class ReceiveWindow:
-    """How far the peer may send on one stream, and how much of it the local socket took."""
+    """
+    How far the peer may send on one stream, and how much of it the local socket took.
 
-    __slots__ = ("acked", "drained", "eof", "granted", "received", "window")
+    Links overtake each other, so bytes may come before their turn: they wait here, within the
+    credit that was given and in at most `MAX_HELD` chunks.
+    """
+
+    __slots__ = (
+        "_end_at", "_held", "_held_count", "acked", "drained", "eof", "granted", "received",
+        "told", "window",
+    )  # fmt: skip
 
     def __init__(self) -> None:
+        self._held: list[tuple[int, int, Bytes]] = []
+        self._held_count = 0
+        self._end_at: int | None = None
+        self.told = 0
+        """Credit that the peer was told of, as far as we know."""
         self.received = 0
         self.drained = 0
         self.granted = INITIAL_CREDIT
@@ -166,21 +242,52 @@ class ReceiveWindow:
         step = min(self.window // 4, step)
         return self.position > self.acked and (self.eof or self.received - self.acked >= step)
 
-    def receive(self, offset: int, size: int) -> None:
-        """Count arrived bytes. Raises ProtocolViolation for a gap, too much, or a late byte."""
-        if self.eof:
-            raise ProtocolViolation("data follows the end of its stream")
-        if offset != self.received:
-            raise ProtocolViolation("data is not at the offset that follows")
-        if offset + size > self.granted:
+    def receive(self, offset: int, data: Bytes) -> list[Bytes]:
+        """
+        Take arrived bytes and return those whose turn it is; what came before is left out.
+
+        Raises ProtocolViolation for bytes beyond the credit or the end, or too many gaps.
+        """
+        end = offset + len(data)
+        if end > self.granted:
             raise ProtocolViolation("data goes beyond the credit")
-        self.received += size
+        if self._end_at is not None and end > self._end_at:
+            raise ProtocolViolation("data follows the end of its stream")
+        if offset > self.received:
+            self._hold(offset, data)
+            return []
+        if end <= self.received:
+            return []
+        turn = [data if offset == self.received else memoryview(data)[self.received - offset :]]
+        self.received = end
+        if self._held:
+            self._release(turn)
+        self.eof = self.received == self._end_at
+        return turn
 
     def receive_eof(self, offset: int) -> None:
-        """Count the end. Raises ProtocolViolation when it comes twice or leaves a gap."""
-        if self.eof or offset != self.received:
-            raise ProtocolViolation("the end of a stream is repeated or leaves a gap")
-        self.eof = True
+        """Note where the stream ends. Raises ProtocolViolation when it ends elsewhere too."""
+        if offset < self.received or self._end_at not in (None, offset):
+            raise ProtocolViolation("a stream has two ends, or data behind its end")
+        if any(start + len(data) > offset for start, _, data in self._held):
+            raise ProtocolViolation("a stream has data behind its end")
+        self._end_at = offset
+        self.eof = self.received == offset
+
+    def _hold(self, offset: int, data: Bytes) -> None:
+        if len(self._held) >= MAX_HELD:
+            raise ProtocolViolation("too many pieces of a stream come before their turn")
+        # A small view would keep the whole message that it came in.
+        kept = data if len(data) >= _JOINED else bytes(data)
+        self._held_count += 1
+        heapq.heappush(self._held, (offset, self._held_count, kept))
+
+    def _release(self, turn: list[Bytes]) -> None:
+        while self._held and self._held[0][0] <= self.received:
+            offset, _, data = heapq.heappop(self._held)
+            if offset + len(data) > self.received:
+                turn.append(memoryview(data)[self.received - offset :])
+                self.received = offset + len(data)
 
     def next_grant(self, spare: int) -> int:
         """

@@ -5,17 +5,18 @@ import logging
 from collections.abc import Callable
 
 from commander.clock import Clock, SystemClock
-from commander.errors import CommanderError, TimedOut, Unreachable
-from commander.tasks import cancel_and_wait, spawn
-from commander.tunnel import mux as multiplex
+from commander.tasks import spawn
+from commander.tunnel import events as told
+from commander.tunnel import frames
+from commander.tunnel.carriage import Carriage
 from commander.tunnel.codes import CloseCode, ProtocolViolation, ResetCode, Role, StreamRefused
 from commander.tunnel.keys import ConversationKeys
 from commander.tunnel.link import Link
-from commander.tunnel.mux import Mux, TunnelClosed
-from commander.tunnel.pacing import PROGRESS_STEP
+from commander.tunnel.mux import Mux
 from commander.tunnel.path import Binding, Path
 from commander.tunnel.pipe import READ_BYTES, Pipe
 from commander.tunnel.reports import (
+    LinkReport,
     NoEvents,
     StreamReport,
     TunnelEvents,
@@ -25,6 +26,7 @@ from commander.tunnel.reports import (
 from commander.tunnel.target import Connect, refusal_of
 
 _log = logging.getLogger(__name__)
+_FAREWELL_ROOM = 1024
 
 
 class TunnelEnd:
@@ -33,7 +35,9 @@ class TunnelEnd:
 
     `attach` a path first; it returns once both ends have proved themselves. A client then gives
     each accepted socket the protocol that `pipe` makes. A gateway passes `connect`, which is
-    called for each stream that the client opens. Wait for `closed`, or call `close`.
+    called for each stream that the client opens. Further paths may be attached at any time: the
+    client says with `prefer` which carries, and replaces one with `retire`. When the last is
+    lost, connections wait for another (`limits.resume_s`). Wait for `closed`, or call `close`.
     """
 
     def __init__(
@@ -50,92 +54,86 @@ class TunnelEnd:
         self.limits = limits or TunnelLimits()
         self.mux = Mux(self.role, self.limits.mux)
         self.read_buffer = memoryview(bytearray(READ_BYTES))
-        self.closed: asyncio.Future[TunnelClosed] = asyncio.get_running_loop().create_future()
-        self._keys = keys
+        self.closed: asyncio.Future[told.TunnelClosed] = asyncio.get_running_loop().create_future()
         self._events = events or NoEvents()
         self._clock = clock or SystemClock()
+        self._carriage = Carriage(
+            self.role, keys, limits=self.limits, events=self._events, clock=self._clock, owner=self
+        )
         self._connect = connect
-        self._link: Link | None = None
-        self._generation = 0
-        self._since = 0.0
         self._pipes: dict[int, Pipe] = {}
         self._unopened: set[Pipe] = set()
         self._paused: dict[int, Pipe] = {}
         self._connecting: dict[int, asyncio.Task[None]] = {}
-        self._closing: asyncio.Task[None] | None = None
         self._beat_timer: asyncio.TimerHandle | None = None
-        self._beat_at = 0.0
-        self._ping_token = 0
-        self._ping_sent_at: float | None = None
-        self._rtt_s: float | None = None
         self._moved_bytes = 0
         self._moved_at = 0.0
-        self._progress_told = 0
 
     # --- paths -----------------------------------------------------------------------------
 
     async def attach(
-        self, path: Path, binding: Binding | None = None, *, generation: int = 1
+        self,
+        path: Path,
+        binding: Binding | None = None,
+        *,
+        generation: int = 1,
+        keys: ConversationKeys | None = None,
+        group: int = 0,
     ) -> None:
         """
         Run HELLO on a path and let it carry the tunnel; returns when both ends are verified.
 
-        On failure the path is closed and another may be tried. Both ends must give a path the
-        same generation, and each path of a conversation another one: several may be tried at
-        once at one end as long as the other end starts on one of them only. Raises TimedOut, Unreachable (path lost), SealBroken or
-        ProtocolViolation (the far end is not who it should be), and Unreachable once closed.
+        Any number may be attached at once and at any time, each under a generation of its own,
+        which is the same at both ends; `keys` are those of the attempt (default: those of the
+        tunnel). Paths of one `group` carry together. On failure the path is closed. Raises
+        TimedOut, Unreachable (path lost, generation in use, tunnel over), SealBroken or
+        ProtocolViolation (the far end is not who it should be).
         """
-        if self.closed.done() or self._link is not None or generation <= self._generation:
-            await path.close("not needed")
-            raise Unreachable("the tunnel takes no further path of this generation")
-        link = Link(
-            self.role, self._keys, path, binding or Binding(), generation, self._clock, self
+        await self._carriage.attach(
+            path, binding or Binding(), generation=generation, keys=keys, group=group
         )
-        link.begin()
-        try:
-            async with asyncio.timeout(self.limits.hello_s):
-                await link.verified
-        except TimeoutError:
-            await self._drop(link, "hello timed out")
-            raise TimedOut(
-                f"the other end did not prove itself within {self.limits.hello_s:g} s"
-            ) from None
-        except (CommanderError, asyncio.CancelledError):
-            await self._drop(link, "hello failed")
-            raise
+        if self._beat_timer is None and not self.closed.done():
+            self._moved_at = self._clock.monotonic()
+            self._schedule_beat()
 
-    async def _drop(self, link: Link, reason: str) -> None:
-        link.abandon()
-        if self._link is link:
-            self._shut(CloseCode.HELLO_FAILED, reason)
-        await link.path.close(reason)
+    def prefer(self, group: int) -> None:
+        """Clients: let a group carry from now on; nothing while none of its paths lives."""
+        assert self.role is Role.CLIENT
+        self._carriage.prefer(group)
 
-    def link_verified(self, link: Link) -> bool:
-        """Let the mux flow, unless another path was faster."""
-        if self.closed.done() or self._link is not None:
-            link.abandon()
-            return False
-        self._link = link
-        self._generation = link.generation
-        self._since = self._since or self._clock.now()
-        self._moved_at = self._beat_at = self._clock.monotonic()
-        self.mux.set_message_limit(link.message_bytes)
-        self._schedule_beat()
-        self._events.path_up(link.path.kind, link.generation)
-        self.flush()
-        return True
+    async def retire(self, group: int) -> None:
+        """Replace a group of paths without a gap; waits 2 s at most. Not the only one alive."""
+        await self._carriage.retire(group)
 
-    def link_ready(self) -> None:
-        """The path takes messages again."""
-        self.flush()
+    async def probe(self, deadline_s: float = 1.5) -> bool:
+        """Drop every path that gives no sign of life within the deadline; tells whether one is left."""
+        return await self._carriage.probe(deadline_s)
 
-    def link_lost(self, link: Link, reason: str) -> None:
-        """Without a path the tunnel is over."""
-        if self._link is link:
-            self._events.path_lost(link.path.kind, reason)
-            self._shut(CloseCode.PATH_LOST, reason)
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether all paths are lost and connections wait for another."""
+        return self._carriage.is_interrupted
 
-    def link_message(self, message: bytes) -> None:
+    def interrupted_for(self) -> float:
+        """For how many seconds."""
+        return self._carriage.interrupted_for()
+
+    def lanes_changed(self) -> None:
+        """Other links carry the streams: tell the mux, and the gateway."""
+        self.mux.set_lanes([link.generation for link in self._carriage.senders])
+        leading = self._carriage.wanted_link
+        if leading is None:
+            return
+        for generation in self._carriage.take_abandoned():
+            self.mux.abandon(generation)
+        if self.role is Role.CLIENT:
+            self.mux.prefer(leading)
+
+    def entries_lost(self, entries: list[told.Entry]) -> None:
+        """A link died with these unconfirmed."""
+        self.mux.lost(entries)
+
+    def message(self, link: Link, message: bytes) -> None:
         """Handle one message of the far end."""
         try:
             events = self.mux.receive(message)
@@ -143,15 +141,13 @@ class TunnelEnd:
             self._fail(CloseCode.PROTOCOL_ERROR, violation.message)
             return
         for event in events:
-            self._handle(event)
-        self._tell_progress()
+            self._handle(event, link)
+        link.tell_progress()
         self.flush()
 
-    def _tell_progress(self, step: int = PROGRESS_STEP) -> None:
-        link = self._link
-        if link is not None and link.received_bytes - self._progress_told >= step:
-            self._progress_told = link.received_bytes
-            self.mux.progress(link.received_bytes)
+    def gave_up(self, code: CloseCode, reason: str) -> None:
+        """The paths cannot carry the tunnel any more."""
+        self._fail(code, reason)
 
     # --- streams ---------------------------------------------------------------------------
 
@@ -159,7 +155,7 @@ class TunnelEnd:
         """Make the protocol of one accepted socket; the stream opens with the connection."""
         assert self.role is Role.CLIENT
         pipe = Pipe(self, meta, self._clock.now())
-        if self.closed.done() or self._link is None:
+        if self.closed.done() or not self._carriage.since:
             pipe.end(ResetCode.TUNNEL_CLOSED, "the tunnel is closed", by_peer=False)
         else:
             self._unopened.add(pipe)
@@ -183,50 +179,62 @@ class TunnelEnd:
             self._events.stream_closed(pipe.report())
 
     def flush(self) -> None:
-        """Send what the mux has, as far as the path takes it, and read sockets that may go on."""
-        link, limit = self._link, self.limits.backlog_bytes
-        if link is None:
-            return
-        mux, window = self.mux, link.window
-        while mux.has_pending() and link.path.backlog_bytes() < limit:
-            with_data = window.is_open
-            if not with_data and not mux.has_control():
-                break
-            message = mux.data_to_send(with_data=with_data)
-            if message:
-                link.send(message)
+        """Send what the mux has, as far as the paths take it, and read sockets that may go on."""
+        senders = self._carriage.senders
+        while senders:
+            # A turn for each, so that one does not take all before its window is full.
+            senders = [link for link in senders if self._send_on(link)]
+        for link in self._carriage.others():
+            self._send_on(link)
         if self._paused:
             self._resume(self.mux.take_eased() & self._paused.keys())
+
+    def _send_on(self, link: Link) -> bool:
+        """Send one message on a link; False when it takes no more, or nothing is left for it."""
+        if link.path.backlog_bytes() >= self.limits.backlog_bytes or link.is_over:
+            return False
+        lane = link.generation
+        with_data = link.window.is_open and self.mux.has_data(lane)
+        if not (with_data or link.has_control() or self.mux.has_control(lane)):
+            return False
+        parts: list[frames.Bytes] = [frames.VERSION_BYTE]
+        room = link.put(parts, link.message_bytes - 2)
+        entries = self.mux.put(parts, room, lane, with_data=with_data)
+        link.put_farewell(parts)
+        if len(parts) > 1:
+            link.send(b"".join(parts), entries)
+        return len(parts) > 1
 
     def _resume(self, streams: set[int]) -> None:
         for stream in streams:
             if self._paused[stream].resume():
                 del self._paused[stream]
 
-    def _handle(self, event: multiplex.Event) -> None:
+    def _handle(self, event: told.Event, link: Link) -> None:
         match event:
-            case multiplex.DataReceived(stream, data):
+            case told.DataReceived(stream, data):
                 if (pipe := self._pipes.get(stream)) is not None:
                     pipe.deliver(data)
-            case multiplex.EofReceived(stream):
+            case told.EofReceived(stream):
                 if (pipe := self._pipes.get(stream)) is not None:
                     pipe.deliver_eof()
-            case multiplex.StreamRequested(stream, meta):
+            case told.StreamRequested(stream, meta):
                 self._requested(stream, meta)
-            case multiplex.StreamReset(stream, code, reason):
+            case told.StreamReset(stream, code, reason):
                 self._reset(stream, code, reason)
-            case _:
-                self._handle_of_tunnel(event)
-
-    def _handle_of_tunnel(self, event: multiplex.Event) -> None:
-        match event:
-            case multiplex.PongReceived(token):
-                self._pong(token)
-            case multiplex.ProgressReceived(received):
-                if self._link is not None and not self._link.progress(received):
-                    self._fail(CloseCode.PROTOCOL_ERROR, "a progress report cannot be true")
-            case multiplex.TunnelClosed(code, reason):
+            case told.TunnelClosed(code, reason):
                 self._shut(code, reason)
+            case _:
+                self._handle_of_links(event, link)
+
+    def _handle_of_links(self, event: told.Event, link: Link) -> None:
+        match event:
+            case frames.Prefer(generation):
+                self._carriage.prefer_link(generation)
+            case frames.Abandon(generation):
+                self._carriage.drop_link(generation, "the other end dropped it")
+            case frames.Ping() | frames.Pong() | frames.Progress() | frames.Bye():
+                self._carriage.take(link, event)
             case _:
                 # StreamAccepted: a client's bytes flow before it, and need not wait for it.
                 return
@@ -274,39 +282,25 @@ class TunnelEnd:
         self._beat_timer = loop.call_later(self.limits.heartbeat_s, self._beat)
 
     def _beat(self) -> None:
-        link = self._link
-        if link is None:
+        if self.closed.done():
             return
-        now = self._clock.monotonic()
-        if now - self._beat_at > 2 * self.limits.heartbeat_s:
-            # We slept, not the peer: what it sent meanwhile may still wait to be read.
-            link.heard_at = now
-        self._beat_at = now
-        if now - link.heard_at > self.limits.dead_after_s:
-            link.abandon()
-            self.link_lost(link, f"no sign of life for {self.limits.dead_after_s:g} s")
-            return
-        if self._is_idle(now):
+        if self._is_idle(self._clock.monotonic()):
             self._fail(CloseCode.IDLE, f"no data for {self.limits.idle_s:g} s")
             return
-        link.renew_key()
+        self._carriage.beat()
         self.mux.acknowledge()
-        self._tell_progress(step=1)
-        if self._ping_sent_at is None:
-            self._ping_token += 1
-            self._ping_sent_at = now
-            self.mux.ping(self._ping_token)
+        for link in self._carriage.senders:
             # A full backlog must not hold back the sign of life.
-            link.send(self.mux.data_to_send())
+            self._say(link)
         self.flush()
         self._resume(set(self._paused))
         self._schedule_beat()
 
-    def _pong(self, token: int) -> None:
-        if token == self._ping_token and self._ping_sent_at is not None:
-            sample = self._clock.monotonic() - self._ping_sent_at
-            self._ping_sent_at = None
-            self._rtt_s = sample if self._rtt_s is None else 0.75 * self._rtt_s + 0.25 * sample
+    def _say(self, link: Link) -> None:
+        parts: list[frames.Bytes] = [frames.VERSION_BYTE]
+        link.put(parts, link.message_bytes - 2)
+        if len(parts) > 1 and not link.is_over:
+            link.send(b"".join(parts))
 
     def _is_idle(self, now: float) -> bool:
         moved = self.mux.bytes_received + self.mux.bytes_sent
@@ -318,30 +312,29 @@ class TunnelEnd:
 
     async def close(self, code: CloseCode = CloseCode.STOPPED, reason: str = "") -> None:
         """
-        End the tunnel: tell the far end, reset all connections, close the path. Idempotent.
+        End the tunnel: tell the far end, reset all connections, close the paths. Idempotent.
 
         Waits a few seconds at most.
         """
         self._fail(code, reason)
-        if self._closing is not None:
-            await asyncio.wait([self._closing], timeout=self.limits.close_s)
-            await cancel_and_wait(self._closing)
+        await self._carriage.settled(self.limits.close_s)
 
     def _fail(self, code: CloseCode, reason: str) -> None:
         if self.closed.done():
             return
-        if self._link is not None:
-            self.mux.close(code, reason)
-            self._link.send(self.mux.data_to_send())
-        self._shut(code, reason)
+        self.mux.close(code, reason)
+        parts: list[frames.Bytes] = [frames.VERSION_BYTE]
+        if self._carriage.senders:
+            lane = self._carriage.senders[0].generation
+            self.mux.put(parts, _FAREWELL_ROOM, lane, with_data=False)
+        self._shut(code, reason, b"".join(parts) if len(parts) > 1 else b"")
 
-    def _shut(self, code: CloseCode, reason: str) -> None:
+    def _shut(self, code: CloseCode, reason: str, farewell: bytes = b"") -> None:
         if self.closed.done():
             return
-        self.closed.set_result(TunnelClosed(code, reason))
+        self.closed.set_result(told.TunnelClosed(code, reason))
         if self._beat_timer is not None:
             self._beat_timer.cancel()
-        link, self._link = self._link, None
         for connecting in self._connecting.values():
             connecting.cancel()
         for pipe in [*self._pipes.values(), *self._unopened]:
@@ -350,29 +343,28 @@ class TunnelEnd:
             if is_connecting:
                 self.pipe_closed(pipe)
         self._connecting.clear()
-        if link is not None:
-            link.abandon()
-            self._close_later(link.path, code.label)
+        self._carriage.close(farewell, code.label)
         self._events.tunnel_closed(code, reason)
-
-    def _close_later(self, path: Path, reason: str) -> None:
-        self._closing = spawn(path.close(reason), name="tunnel-path-close")
 
     # --- reports ---------------------------------------------------------------------------
 
     def stats(self) -> TunnelStats:
         """How the tunnel does now."""
-        link = self._link
+        leading = self._carriage.senders[0] if self._carriage.senders else None
         return TunnelStats(
             bytes_in=self.mux.bytes_received,
             bytes_out=self.mux.bytes_sent,
             streams_open=self.mux.streams_open,
             streams_total=self.mux.streams_total,
-            rtt_s=self._rtt_s,
-            path_kind=link.path.kind if link is not None else "",
-            generation=self._generation,
-            since=self._since,
+            rtt_s=leading.rtt_s if leading is not None else None,
+            path_kind=leading.path.kind if leading is not None else "",
+            generation=leading.generation if leading is not None else 0,
+            since=self._carriage.since,
         )
+
+    def links(self) -> tuple[LinkReport, ...]:
+        """The paths that live now."""
+        return self._carriage.reports()
 
     def streams(self) -> list[StreamReport]:
         """The connections that live now."""

@@ -12,15 +12,16 @@ The frames of a tunnel: what a sealed message holds once it is opened. Pure.
     ACK      07 | stream u32 | received u64                 bytes received; + 1 once EOF is
     PING     08 | token u64
     PONG     09 | token u64
-    RESUME   0a | generation u16 | last u8 | opened u32 | count u16 |
-                  count x (stream u32 | received u64 | max offset u64)
+    ABANDON  0a | generation u16                            the sender dropped that link
     CLOSE    0b | code u16 | length u16 | reason
     PROGRESS 0c | received u64                              bytes of this generation's messages
+    PREFER   0d | generation u16                            send on that link and its group
+    BYE      0e                                             the last message on this link
 
 All numbers are big-endian. Offsets count the bytes of one direction of one stream from 0
-and stay below 2^62. RESUME may come in parts of at most 512 streams (`last` = 1 on the
-final one); `opened` is the highest stream id ever seen in an OPEN. ACK counts the end of a
-direction as one more byte, as TCP counts its FIN, so that one number tells all.
+and stay below 2^62. ACK counts the end of a direction as one more byte, as TCP counts its
+FIN, so that one number tells all. PING, PONG, PROGRESS and BYE speak of the link they come
+on; all else means the same on whichever link it comes, also when it comes twice.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ VERSION: Final = 1
 VERSION_BYTE: Final = bytes([VERSION])
 MAX_META_BYTES: Final = 4096
 MAX_REASON_BYTES: Final = 256
-MAX_RESUME_STREAMS: Final = 512
 MAX_FRAMES: Final = 4096
 """Frames in one message; bounds the events that one message can cause."""
 MAX_OFFSET: Final = (1 << 62) - 1
@@ -106,21 +106,10 @@ class Pong(NamedTuple):
     token: int
 
 
-class ResumeEntry(NamedTuple):
-    """Where one stream stands at the sender of a Resume."""
-
-    stream: int
-    received: int
-    max_offset: int
-
-
-class Resume(NamedTuple):
-    """A part of the state from which a new generation goes on."""
+class Abandon(NamedTuple):
+    """The sender has dropped a link: what was not confirmed there must be sent again."""
 
     generation: int
-    is_last: bool
-    opened: int
-    entries: tuple[ResumeEntry, ...]
 
 
 class Close(NamedTuple):
@@ -131,15 +120,44 @@ class Close(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Bytes of sealed messages received in this generation; bounds what is in flight."""
+    """Bytes of sealed messages received on this link: confirms them, and bounds what is in flight."""
 
     received: int
 
 
-Frame = Open | Opened | Data | Eof | Reset | Credit | Ack | Ping | Pong | Resume | Close | Progress
+class Prefer(NamedTuple):
+    """Clients only: send on this link and those of its group from now on."""
+
+    generation: int
+
+
+class Bye(NamedTuple):
+    """Nothing follows on this link; its group is being replaced."""
+
+
+Frame = (
+    Open
+    | Opened
+    | Data
+    | Eof
+    | Reset
+    | Credit
+    | Ack
+    | Ping
+    | Pong
+    | Abandon
+    | Close
+    | Progress
+    | Prefer
+    | Bye
+)
 
 _KIND_OPEN, _KIND_OPENED, _KIND_DATA, _KIND_EOF, _KIND_RESET, _KIND_CREDIT = range(1, 7)
-_KIND_ACK, _KIND_PING, _KIND_PONG, _KIND_RESUME, _KIND_CLOSE, _KIND_PROGRESS = range(7, 13)
+_KIND_ACK, _KIND_PING, _KIND_PONG, _KIND_ABANDON, _KIND_CLOSE, _KIND_PROGRESS = range(7, 13)
+_KIND_PREFER, _KIND_BYE = range(13, 15)
+
+STREAM_CONTROL: Final = frozenset({_KIND_OPEN, _KIND_OPENED, _KIND_RESET})
+"""First bytes of frames that a stream can't do without: sent again when their link was lost."""
 
 _KIND_STREAM = struct.Struct(">BI")
 _KIND_STREAM_U16 = struct.Struct(">BIH")
@@ -148,8 +166,7 @@ _KIND_STREAM_U64_U32 = struct.Struct(">BIQI")
 _KIND_STREAM_U16_U16 = struct.Struct(">BIHH")
 _KIND_U64 = struct.Struct(">BQ")
 _KIND_U16_U16 = struct.Struct(">BHH")
-_RESUME = struct.Struct(">BHBIH")
-_RESUME_ENTRY = struct.Struct(">IQQ")
+_KIND_U16 = struct.Struct(">BH")
 
 _KIND_OF: Final[dict[type[Frame], int]] = {
     Eof: _KIND_EOF,
@@ -158,6 +175,8 @@ _KIND_OF: Final[dict[type[Frame], int]] = {
     Ping: _KIND_PING,
     Pong: _KIND_PONG,
     Progress: _KIND_PROGRESS,
+    Abandon: _KIND_ABANDON,
+    Prefer: _KIND_PREFER,
 }
 
 DATA_HEADER_BYTES: Final = _KIND_STREAM_U64_U32.size
@@ -191,8 +210,10 @@ def serialize(frame: Frame) -> bytes:
         case Close(code, reason):
             text = reason.encode()
             return _KIND_U16_U16.pack(_KIND_CLOSE, code, len(text)) + text
-        case Resume():
-            return _serialize_resume(frame)
+        case Abandon(generation) | Prefer(generation):
+            return _KIND_U16.pack(_KIND_OF[type(frame)], generation)
+        case Bye():
+            return bytes([_KIND_BYE])
         case Opened(stream):
             return _KIND_STREAM.pack(_KIND_OPENED, stream)
         case _:
@@ -203,13 +224,6 @@ def _serialize_numbers(frame: Eof | Credit | Ack | Ping | Pong | Progress) -> by
     if isinstance(frame, Ping | Pong | Progress):
         return _KIND_U64.pack(_KIND_OF[type(frame)], *frame)
     return _KIND_STREAM_U64.pack(_KIND_OF[type(frame)], *frame)
-
-
-def _serialize_resume(frame: Resume) -> bytes:
-    head = _RESUME.pack(
-        _KIND_RESUME, frame.generation, int(frame.is_last), frame.opened, len(frame.entries)
-    )
-    return head + b"".join(_RESUME_ENTRY.pack(*entry) for entry in frame.entries)
 
 
 def message_of(frames: Iterable[Frame]) -> bytes:
@@ -304,16 +318,16 @@ def _read_close(view: memoryview, at: int) -> tuple[Frame, int]:
     return Close(code, _reason(raw)), end
 
 
-def _read_resume(view: memoryview, at: int) -> tuple[Frame, int]:
-    _, generation, last, opened, count = _RESUME.unpack_from(view, at)
-    if last > 1 or count > MAX_RESUME_STREAMS:
-        raise ProtocolViolation("a resume frame has a bad flag or too many streams")
-    raw, end = _take(view, at + _RESUME.size, count * _RESUME_ENTRY.size, len(view))
-    entries = tuple(
-        ResumeEntry(_stream(stream), _offset(received), _offset(max_offset))
-        for stream, received, max_offset in _RESUME_ENTRY.iter_unpack(raw)
-    )
-    return Resume(generation, last == 1, opened, entries), end
+def _read_bye(view: memoryview, at: int) -> tuple[Frame, int]:
+    return Bye(), at + 1
+
+
+def _generation(kind: type[Abandon] | type[Prefer]) -> Reader:
+    def read(view: memoryview, at: int) -> tuple[Frame, int]:
+        _, number = _KIND_U16.unpack_from(view, at)
+        return kind(number), at + _KIND_U16.size
+
+    return read
 
 
 def _stream_number(kind: type[Eof] | type[Credit] | type[Ack]) -> Reader:
@@ -344,7 +358,9 @@ _READERS: dict[int, Reader] = {
     _KIND_ACK: _stream_number(Ack),
     _KIND_PING: _number(Ping),
     _KIND_PONG: _number(Pong),
-    _KIND_RESUME: _read_resume,
+    _KIND_ABANDON: _generation(Abandon),
     _KIND_CLOSE: _read_close,
     _KIND_PROGRESS: _number(Progress),
+    _KIND_PREFER: _generation(Prefer),
+    _KIND_BYE: _read_bye,
 }

@@ -1,20 +1,34 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from commander.errors import InvalidInput
 from commander.tunnel import frames
 from commander.tunnel.buffers import ACK_STEP, INITIAL_CREDIT, ReceiveWindow, SendBuffer
 from commander.tunnel.codes import CloseCode, ProtocolViolation, ResetCode, Role, StreamRefused
+from commander.tunnel.events import (
+    AboutLinks,
+    DataReceived,
+    Entry,
+    EofReceived,
+    Event,
+    LinkFrame,
+    SentBytes,
+    StreamAccepted,
+    StreamRequested,
+    StreamReset,
+    TunnelClosed,
+)
 from commander.tunnel.schedule import Turns
 
 MAX_STREAMS: Final = 1024
 MIB: Final = 1024 * 1024
 _MAX_CONTROL: Final = 4 * MAX_STREAMS
-_MAX_PONGS: Final = 16
+MAX_GAPS: Final = MAX_STREAMS
+"""Streams of the client that a gateway may still have to hear of, as later ones came first."""
 _FEW_STREAMS: Final = 64
 _SMALL_FRAME: Final = 64
 """Room that any control frame but OPEN, RESET and CLOSE fits in."""
@@ -36,89 +50,27 @@ class MuxLimits:
     """Unsent and unacknowledged bytes of one stream."""
 
 
-class StreamRequested(NamedTuple):
-    """The client opened a stream; answer with `accept` or `reset`."""
-
-    stream: int
-    meta: bytes
-
-
-class StreamAccepted(NamedTuple):
-    """The far end of our stream is connected."""
-
-    stream: int
-
-
-class DataReceived(NamedTuple):
-    """Bytes to deliver; call `drained` once the local socket took them."""
-
-    stream: int
-    data: frames.Bytes
-
-
-class EofReceived(NamedTuple):
-    """The peer's direction is complete."""
-
-    stream: int
-
-
-class StreamReset(NamedTuple):
-    """The peer ended the stream at once; it is gone."""
-
-    stream: int
-    code: ResetCode
-    reason: str
-
-
-class PongReceived(NamedTuple):
-    """The answer to a `ping`."""
-
-    token: int
-
-
-class ProgressReceived(NamedTuple):
-    """How many message bytes of this generation the peer has."""
-
-    received: int
-
-
-class TunnelClosed(NamedTuple):
-    """The peer closed the tunnel; no event follows."""
-
-    code: CloseCode
-    reason: str
-
-
-Event = (
-    StreamRequested
-    | StreamAccepted
-    | DataReceived
-    | EofReceived
-    | StreamReset
-    | PongReceived
-    | ProgressReceived
-    | TunnelClosed
-)
-
-
 class _Stream:
-    __slots__ = ("id", "is_accepted", "receiver", "sender")
+    __slots__ = ("id", "is_accepted", "meta", "receiver", "sender")
 
-    def __init__(self, number: int, *, is_accepted: bool) -> None:
+    def __init__(self, number: int, meta: bytes = b"") -> None:
         self.id = number
-        self.is_accepted = is_accepted
+        self.is_accepted = False
+        self.meta = meta
         self.sender = SendBuffer()
         self.receiver = ReceiveWindow()
 
 
 class Mux:
     """
-    One end of a tunnel: many byte streams over one ordered sequence of messages.
+    One end of a tunnel: many byte streams over any number of links that come and go.
 
-    Feed opened messages to `receive` and handle the events it returns; then send what
-    `data_to_send` gives while `has_pending` and the path takes it. Does no IO and reads no
-    clock. Only clients open streams: ids are odd, rise by two and are never used again.
-    After ProtocolViolation, or TunnelClosed, throw the object away.
+    Feed opened messages to `receive` and handle the events it returns; tell by `set_lanes` which
+    links to send on, and let `put` fill a message for one of them while it takes more. Keep what
+    `put` returns until the peer confirmed the message, and hand it to `lost` when its link died
+    before. Links may overtake each other and repeat what was sent before; within one link the
+    order holds. Does no IO and reads no clock. Only clients open streams: ids are odd, rise by
+    two and are never used again. After ProtocolViolation, or TunnelClosed, throw the object away.
     """
 
     def __init__(self, role: Role, limits: MuxLimits | None = None) -> None:
@@ -129,24 +81,52 @@ class Mux:
         self.bytes_sent = 0
         self._streams: dict[int, _Stream] = {}
         self._next_id = 1
+        self._gaps: set[int] = set()
+        self._lanes: tuple[int, ...] = ()
         self._turns = Turns()
         self._control: deque[bytes] = deque()
         self._due: dict[int, _Stream] = {}
-        self._pongs: deque[int] = deque(maxlen=_MAX_PONGS)
-        self._progress = 0
         self._granted = 0
         self._held = 0
         self._eased: set[int] = set()
         self._is_closed = False
-        self._message_bytes = 0
-        self.set_message_limit(16 * 1024)
 
     # --- what the owner asks ---------------------------------------------------------------
 
-    def set_message_limit(self, size: int) -> None:
-        """Set the largest message that `data_to_send` makes; derived from the path in use."""
-        assert size >= frames.MAX_META_BYTES + _SMALL_FRAME
-        self._message_bytes = size
+    def set_lanes(self, lanes: Sequence[int]) -> None:
+        """
+        Send on these links from now on, the leading one first; none while all are lost.
+
+        Control frames and what is interactive go by the leading link. When another leads, streams
+        that the peer may not know of yet are opened again there, since nothing about a stream
+        may arrive before its OPEN.
+        """
+        changed = tuple(lanes[:1]) != self._lanes[:1]
+        self._lanes = tuple(lanes)
+        self._turns.set_lanes(self._lanes)
+        if changed and self._lanes and self.role is Role.CLIENT:
+            again = [_open_frame(s) for s in self._streams.values() if not s.is_accepted]
+            waiting = set(self._control)
+            self._control.extendleft(f for f in reversed(again) if f not in waiting)
+
+    def lost(self, entries: Iterable[Entry]) -> None:
+        """
+        Send again what may not have arrived because its link died.
+
+        Acknowledgements and credit of all streams are told again too.
+        """
+        again: list[bytes] = []
+        for entry in entries:
+            if isinstance(entry, bytes):
+                again.append(entry)
+            elif (state := self._streams.get(entry.stream)) is not None:
+                state.sender.lose(entry.offset, entry.length)
+                self._schedule(state)
+        if not self._is_closed:
+            self._control.extendleft(reversed(again))
+        for state in self._streams.values():
+            state.receiver.acked = state.receiver.told = 0
+            self._due[state.id] = state
 
     def open(self, meta: bytes) -> int:
         """
@@ -163,8 +143,9 @@ class Mux:
                 f"the tunnel has {len(self._streams)} open connections, which is its limit",
                 hint="close some connections, or start a second tunnel",
             )
-        stream = self._add(self._next_id, is_accepted=False)
-        self._control.append(frames.serialize(frames.Open(stream.id, meta)))
+        stream = self._add(self._next_id, meta)
+        self._next_id += 2
+        self._control.append(_open_frame(stream))
         self._consider_grant(stream)
         return stream.id
 
@@ -212,13 +193,14 @@ class Mux:
         assert state.receiver.drained <= state.receiver.received
         self._consider_grant(state)
 
-    def ping(self, token: int) -> None:
-        """Ask for a Pong."""
-        self._control.appendleft(frames.serialize(frames.Ping(token)))
+    def prefer(self, generation: int) -> None:
+        """Tell the gateway on which link, and its group, to send."""
+        assert self.role is Role.CLIENT
+        self._control.append(frames.serialize(frames.Prefer(generation)))
 
-    def progress(self, received: int) -> None:
-        """Tell the peer how many message bytes of this generation came."""
-        self._progress = received
+    def abandon(self, generation: int) -> None:
+        """Tell the peer that a link was dropped here, before it finds out by itself."""
+        self._control.append(frames.serialize(frames.Abandon(generation)))
 
     def close(self, code: CloseCode, reason: str = "") -> None:
         """Make CLOSE the only thing left to send."""
@@ -270,85 +252,100 @@ class Mux:
 
     # --- out -------------------------------------------------------------------------------
 
-    def has_control(self) -> bool:
-        """Whether there is anything but bytes of streams to send."""
-        if self._is_closed:
-            return bool(self._control)
-        return bool(self._control or self._due or self._pongs or self._progress)
+    def has_control(self, lane: int) -> bool:
+        """Whether there is anything but bytes of streams to send on a link."""
+        if not self._lanes or lane != self._lanes[0]:
+            return False
+        return bool(self._control) or (bool(self._due) and not self._is_closed)
 
-    def has_pending(self) -> bool:
-        """Whether `data_to_send` has something to give."""
-        return self.has_control() or not (self._is_closed or self._turns.is_empty)
+    def has_data(self, lane: int) -> bool:
+        """Whether bytes of streams wait for a link."""
+        return not self._is_closed and self._turns.has_turn(lane)
 
-    def data_to_send(self, *, with_data: bool = True) -> bytes:
+    def put(
+        self, parts: list[frames.Bytes], room: int, lane: int, *, with_data: bool = True
+    ) -> list[Entry]:
         """
-        Build the next message; empty when nothing turned out to be worth one.
+        Append frames for a link to a message that has `room` bytes left; returns what to keep.
 
-        Control frames come first, then small chunks (interactive streams) in up to half
-        of the message, then bulk: one stream after the other, so that none starves.
-        `with_data` False leaves the bytes of streams for later: reports and credit must flow
-        even when enough is in flight, or two full directions would wait for each other.
+        Control frames come first, then small chunks (interactive streams), then bulk: one
+        stream after the other, so that none starves. `with_data` False leaves the bytes of
+        streams for later: reports and credit must flow even when enough is in flight, or two
+        full directions would wait for each other.
         """
-        parts: list[frames.Bytes] = [frames.VERSION_BYTE]
-        room = self._message_bytes - 1
-        room = self._put_control(parts, room)
-        if not self._is_closed:
-            room = self._put_due(parts, room)
-            if with_data:
-                self._put_data(parts, room)
-        return b"".join(parts) if len(parts) > 1 else b""
+        entries: list[Entry] = []
+        if lane not in self._lanes:
+            return entries
+        if lane == self._lanes[0]:
+            room = self._put_control(parts, room, entries)
+            if self._control or self._is_closed:
+                # Nothing of a stream may overtake its OPEN.
+                return entries
+            room = self._put_due(parts, room, entries)
+        if with_data and not self._is_closed:
+            self._put_data(parts, room, lane, entries)
+        return entries
 
-    def _put_control(self, parts: list[frames.Bytes], room: int) -> int:
+    def _put_control(self, parts: list[frames.Bytes], room: int, entries: list[Entry]) -> int:
         while self._control and len(self._control[0]) <= room:
-            parts.append(self._control.popleft())
-            room -= len(parts[-1])
-        while self._pongs and room >= _SMALL_FRAME and not self._is_closed:
-            parts.append(frames.serialize(frames.Pong(self._pongs.popleft())))
-            room -= len(parts[-1])
-        if self._progress and room >= _SMALL_FRAME and not self._is_closed:
-            parts.append(frames.serialize(frames.Progress(self._progress)))
-            room -= len(parts[-1])
-            self._progress = 0
+            frame = self._control.popleft()
+            parts.append(frame)
+            room -= len(frame)
+            if frame[0] in frames.STREAM_CONTROL:
+                entries.append(frame)
         return room
 
-    def _put_due(self, parts: list[frames.Bytes], room: int) -> int:
+    def _put_due(self, parts: list[frames.Bytes], room: int, entries: list[Entry]) -> int:
         while self._due and room >= _SMALL_FRAME and len(parts) < frames.MAX_FRAMES // 2:
             stream, state = self._due.popitem()
             receiver = state.receiver
             if receiver.position > receiver.acked:
                 receiver.acked = receiver.position
-                parts.append(frames.serialize(frames.Ack(stream, receiver.acked)))
-                room -= len(parts[-1])
+                ack = frames.serialize(frames.Ack(stream, receiver.acked))
+                parts.append(ack)
+                room -= len(ack)
+                if receiver.eof:
+                    # The stream may be over here, and forgotten, before the peer has this.
+                    entries.append(ack)
             grant = receiver.next_grant(self._spare())
             if grant:
                 self._granted += grant - receiver.granted
                 receiver.granted = grant
-                parts.append(frames.serialize(frames.Credit(stream, grant)))
+            if receiver.granted > receiver.told and not receiver.eof:
+                receiver.told = receiver.granted
+                parts.append(frames.serialize(frames.Credit(stream, receiver.granted)))
                 room -= len(parts[-1])
             self._finish_if_over(state)
         return room
 
-    def _put_data(self, parts: list[frames.Bytes], room: int) -> None:
+    def _put_data(
+        self, parts: list[frames.Bytes], room: int, lane: int, entries: list[Entry]
+    ) -> None:
         limit = len(parts) + frames.MAX_FRAMES // 4
         self._turns.start_message(room)
         while room > _SMALL_FRAME and len(parts) < limit:
-            turn = self._turns.next(room)
+            turn = self._turns.next(room, lane)
             if turn is None:
                 return
-            room -= self._put_stream(parts, self._streams[turn.stream], min(turn.limit, room))
+            room -= self._put_stream(
+                parts, self._streams[turn.stream], min(turn.limit, room), entries
+            )
 
-    def _put_stream(self, parts: list[frames.Bytes], state: _Stream, limit: int) -> int:
+    def _put_stream(
+        self, parts: list[frames.Bytes], state: _Stream, limit: int, entries: list[Entry]
+    ) -> int:
         sender, used = state.sender, 0
         if sender.sendable > 0:
-            offset = sender.sent
-            data = sender.take(limit - frames.DATA_HEADER_BYTES)
+            offset, data = sender.take(limit - frames.DATA_HEADER_BYTES)
             parts.append(frames.data_header(state.id, offset, len(data)))
             parts.append(data)
+            entries.append(SentBytes(state.id, offset, len(data)))
             used = frames.DATA_HEADER_BYTES + len(data)
             self.bytes_sent += len(data)
             self._eased.add(state.id)
         if sender.is_eof_due and limit - used >= frames.DATA_HEADER_BYTES:
             parts.append(frames.serialize(frames.Eof(state.id, sender.take_eof())))
+            entries.append(SentBytes(state.id, sender.end, 0))
             used += len(parts[-1])
         self._schedule(state)
         return used
@@ -364,55 +361,81 @@ class Mux:
         """
         events: list[Event] = []
         for frame in frames.parse(message):
-            handler = _HANDLERS.get(type(frame))
-            if handler is None:
-                raise ProtocolViolation("a frame kind has no place in this state")
-            handler(self, frame, events)
+            _HANDLERS[type(frame)](self, frame, events)
             if self._is_closed:
                 break
         return events
 
     def _on_open(self, frame: frames.Open, events: list[Event]) -> None:
-        if self.role is not Role.GATEWAY or frame.stream != self._next_id:
-            raise ProtocolViolation("a stream is opened by the wrong end or out of turn")
+        if self.role is not Role.GATEWAY:
+            raise ProtocolViolation("a stream is opened by the wrong end")
+        if not self._is_new(frame.stream):
+            return
         if len(self._control) >= _MAX_CONTROL:
             raise ProtocolViolation("too many streams are opened while the path is blocked")
         if len(self._streams) >= self.limits.max_streams:
-            self._next_id += 2
             self._reset(frame.stream, ResetCode.TOO_MANY_STREAMS, "too many open connections")
             return
-        self._add(frame.stream, is_accepted=False)
+        self._add(frame.stream)
         events.append(StreamRequested(frame.stream, frame.meta))
 
+    def _is_new(self, stream: int) -> bool:
+        """Whether the client names a stream the first time; it counts as named from now on."""
+        if stream % 2 == 0:
+            raise ProtocolViolation("a stream of a client has an even number")
+        if stream < self._next_id:
+            is_new = stream in self._gaps
+            self._gaps.discard(stream)
+            return is_new
+        if len(self._gaps) + (stream - self._next_id) // 2 > MAX_GAPS:
+            raise ProtocolViolation("streams are opened too far out of turn")
+        self._gaps.update(range(self._next_id, stream, 2))
+        self._next_id = stream + 2
+        return True
+
     def _on_opened(self, frame: frames.Opened, events: list[Event]) -> None:
+        if self.role is not Role.CLIENT:
+            raise ProtocolViolation("a stream is accepted by the wrong end")
         state = self._known(frame.stream)
-        if self.role is not Role.CLIENT or (state is not None and state.is_accepted):
-            raise ProtocolViolation("a stream is accepted by the wrong end or twice")
         if state is not None:
+            self._note_accepted(state, events)
+
+    def _note_accepted(self, state: _Stream, events: list[Event]) -> None:
+        if not state.is_accepted:
             state.is_accepted = True
-            events.append(StreamAccepted(frame.stream))
+            state.meta = b""
+            events.append(StreamAccepted(state.id))
 
     def _on_data(self, frame: frames.Data, events: list[Event]) -> None:
-        state = self._known_open(frame.stream)
+        state = self._known_open(frame.stream, events)
         if state is None:
             return
-        state.receiver.receive(frame.offset, len(frame.data))
-        self.bytes_received += len(frame.data)
+        for data in state.receiver.receive(frame.offset, frame.data):
+            self.bytes_received += len(data)
+            events.append(DataReceived(frame.stream, data))
         # Unacknowledged remainders of all streams together stay below half of the peer's
         # send budget, or a crowd of quiet streams would stop the busy ones.
         step = ACK_STEP if len(self._streams) <= _FEW_STREAMS else ACK_STEP // 16
         if state.receiver.is_ack_due(step):
             self._due[state.id] = state
-        events.append(DataReceived(frame.stream, frame.data))
-
-    def _on_eof(self, frame: frames.Eof, events: list[Event]) -> None:
-        state = self._known_open(frame.stream)
-        if state is not None:
-            state.receiver.receive_eof(frame.offset)
-            self._due[state.id] = state
+        if state.receiver.eof:
             events.append(EofReceived(frame.stream))
 
+    def _on_eof(self, frame: frames.Eof, events: list[Event]) -> None:
+        state = self._known_open(frame.stream, events)
+        if state is None:
+            return
+        was_complete = state.receiver.eof
+        state.receiver.receive_eof(frame.offset)
+        if state.receiver.eof:
+            self._due[state.id] = state
+            if not was_complete:
+                events.append(EofReceived(frame.stream))
+
     def _on_reset(self, frame: frames.Reset, events: list[Event]) -> None:
+        if self.role is Role.GATEWAY and self._is_new(frame.stream):
+            # It overtook its OPEN, which will be ignored now.
+            return
         if self._known(frame.stream) is not None:
             self._remove(frame.stream)
             events.append(StreamReset(frame.stream, ResetCode.of(frame.code), frame.reason))
@@ -435,14 +458,10 @@ class Mux:
             self._eased.update(self._streams)
         self._finish_if_over(state)
 
-    def _on_ping(self, frame: frames.Ping, events: list[Event]) -> None:
-        self._pongs.append(frame.token)
-
-    def _on_pong(self, frame: frames.Pong, events: list[Event]) -> None:
-        events.append(PongReceived(frame.token))
-
-    def _on_progress(self, frame: frames.Progress, events: list[Event]) -> None:
-        events.append(ProgressReceived(frame.received))
+    def _on_link_frame(self, frame: LinkFrame | AboutLinks, events: list[Event]) -> None:
+        if isinstance(frame, frames.Prefer) and self.role is Role.CLIENT:
+            raise ProtocolViolation("a gateway may not choose the path")
+        events.append(frame)
 
     def _on_close(self, frame: frames.Close, events: list[Event]) -> None:
         self._control.clear()
@@ -453,19 +472,19 @@ class Mux:
 
     def _known(self, stream: int) -> _Stream | None:
         """The stream, or None for one that is over; frames may still be under way to it."""
-        if stream % 2 == 0 or stream >= self._next_id:
+        if stream % 2 == 0 or stream >= self._next_id or stream in self._gaps:
             raise ProtocolViolation("a frame names a stream that was never opened")
         return self._streams.get(stream)
 
-    def _known_open(self, stream: int) -> _Stream | None:
+    def _known_open(self, stream: int, events: list[Event]) -> _Stream | None:
+        """The same for bytes: whatever a gateway sends says that it has accepted the stream."""
         state = self._known(stream)
-        if state is not None and self.role is Role.CLIENT and not state.is_accepted:
-            raise ProtocolViolation("data comes before its stream is accepted")
+        if state is not None and self.role is Role.CLIENT:
+            self._note_accepted(state, events)
         return state
 
-    def _add(self, number: int, *, is_accepted: bool) -> _Stream:
-        state = self._streams[number] = _Stream(number, is_accepted=is_accepted)
-        self._next_id = number + 2
+    def _add(self, number: int, meta: bytes = b"") -> _Stream:
+        state = self._streams[number] = _Stream(number, meta)
         self.streams_total += 1
         self._granted += INITIAL_CREDIT
         return state
@@ -491,8 +510,10 @@ class Mux:
 
     def _schedule(self, state: _Stream) -> None:
         sender = state.sender
-        if sender.sendable > 0 or sender.is_eof_due:
-            self._turns.add(state.id, sender.unsent)
+        sendable = sender.sendable
+        if sendable > 0 or sender.is_eof_due:
+            unsent = max(sendable, sender.unsent)
+            self._turns.add(state.id, unsent, is_accepted=state.is_accepted)
 
     def _consider_grant(self, state: _Stream) -> None:
         if state.receiver.next_grant(self._spare()):
@@ -504,6 +525,10 @@ class Mux:
         return limits.receive_budget - self._granted - unopened * INITIAL_CREDIT
 
 
+def _open_frame(stream: _Stream) -> bytes:
+    return frames.serialize(frames.Open(stream.id, stream.meta))
+
+
 _HANDLERS: dict[type[Any], Callable[[Mux, Any, list[Event]], None]] = {
     frames.Open: Mux._on_open,
     frames.Opened: Mux._on_opened,
@@ -512,8 +537,11 @@ _HANDLERS: dict[type[Any], Callable[[Mux, Any, list[Event]], None]] = {
     frames.Reset: Mux._on_reset,
     frames.Credit: Mux._on_credit,
     frames.Ack: Mux._on_ack,
-    frames.Ping: Mux._on_ping,
-    frames.Pong: Mux._on_pong,
-    frames.Progress: Mux._on_progress,
+    frames.Ping: Mux._on_link_frame,
+    frames.Pong: Mux._on_link_frame,
+    frames.Progress: Mux._on_link_frame,
+    frames.Bye: Mux._on_link_frame,
+    frames.Abandon: Mux._on_link_frame,
+    frames.Prefer: Mux._on_link_frame,
     frames.Close: Mux._on_close,
 }

@@ -20,6 +20,10 @@ class TunnelLimits:
     idle_s: float | None = None
     """Close the tunnel after this time without a byte of any stream."""
     close_s: float = 3.0
+    resume_s: float = 0.0
+    """How long connections wait for another path when all are lost; 0 ends the tunnel at once."""
+    gone_s: float = 15.0
+    """The same at a gateway when the client's host closed the last path: its process may have ended."""
     backlog_bytes: int = 1024 * 1024
     """Bytes handed to a path that it has not put on the network."""
     mux: MuxLimits = field(default_factory=MuxLimits)
@@ -43,8 +47,22 @@ class StreamReport:
 
 
 @dataclass(frozen=True)
+class LinkReport:
+    """One live link; byte counts are those of sealed messages, heartbeats and repeats included."""
+
+    kind: str
+    generation: int
+    group: int
+    rtt_s: float | None
+    since: float
+    bytes_in: int
+    bytes_out: int
+    is_preferred: bool
+
+
+@dataclass(frozen=True)
 class TunnelStats:
-    """How a tunnel does now; byte counts are those of its streams."""
+    """How a tunnel does now; byte counts are those of its streams, the path is the one that leads."""
 
     bytes_in: int
     bytes_out: int
@@ -65,11 +83,23 @@ class TunnelEvents(Protocol):
     """
 
     def path_up(self, kind: str, generation: int) -> None:
-        """A path is verified and carries the tunnel."""
+        """A path is verified; it carries the tunnel, or may do so later."""
         ...
 
     def path_lost(self, kind: str, reason: str) -> None:
-        """The path is gone."""
+        """A path is gone; others may live."""
+        ...
+
+    def tunnel_interrupted(self, reason: str, *, gone: bool) -> None:
+        """
+        The last path is gone and connections wait for another.
+
+        `gone`: the far end's host closed it, so its process may have ended.
+        """
+        ...
+
+    def tunnel_resumed(self, kind: str, after_s: float) -> None:
+        """A new path took over; nothing was lost."""
         ...
 
     def stream_opened(self, stream: int, meta: bytes) -> None:
@@ -92,6 +122,12 @@ class NoEvents:
         """Ignored."""
 
     def path_lost(self, kind: str, reason: str) -> None:
+        """Ignored."""
+
+    def tunnel_interrupted(self, reason: str, *, gone: bool) -> None:
+        """Ignored."""
+
+    def tunnel_resumed(self, kind: str, after_s: float) -> None:
         """Ignored."""
 
     def stream_opened(self, stream: int, meta: bytes) -> None:

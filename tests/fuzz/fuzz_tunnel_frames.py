@@ -22,7 +22,9 @@ def seeds() -> list[bytes]:
         frames.Ping(1),
         frames.Pong(1),
         frames.Progress(100),
-        frames.Resume(2, True, 1, (frames.ResumeEntry(1, 2, 3),)),
+        frames.Abandon(2),
+        frames.Prefer(2),
+        frames.Bye(),
         frames.Close(1, "stopped"),
     ]
     return [frames.message_of([frame]) for frame in kinds] + [frames.message_of(kinds)]
@@ -41,6 +43,7 @@ def fuzz(data: bytes) -> None:
 
 def _talk(role: Role, data: bytes) -> None:
     end = Mux(role)
+    end.set_lanes((1,))
     if role is Role.CLIENT:
         end.send(end.open(b"target"), b"question")
     step = 1 + data[0] % 64 if data else 1
@@ -48,7 +51,13 @@ def _talk(role: Role, data: bytes) -> None:
         for start in range(0, len(data), step):
             for event in end.receive(b"\x01" + data[start : start + step]):
                 assert event is not None
-            while end.has_pending() and (message := end.data_to_send()):
+            while len(message := _next_message(end)) > 1:
                 frames.parse(message)
     except ProtocolViolation:
         return
+
+
+def _next_message(end: Mux) -> bytes:
+    parts: list[frames.Bytes] = [frames.VERSION_BYTE]
+    end.put(parts, 16 * 1024, 1)
+    return b"".join(parts)

@@ -57,6 +57,12 @@ class Recorded:
     def path_lost(self, kind: str, reason: str) -> None:
         self.paths.append(f"lost {kind}")
 
+    def tunnel_interrupted(self, reason: str, *, gone: bool) -> None:
+        self.paths.append(f"interrupted {'gone' if gone else 'silent'}")
+
+    def tunnel_resumed(self, kind: str, after_s: float) -> None:
+        self.paths.append(f"resumed {kind}")
+
     def stream_opened(self, stream: int, meta: bytes) -> None:
         self.opened.append((stream, meta))
 

@@ -445,16 +445,16 @@ async def test_an_end_that_slept_gives_its_peer_time_to_be_heard() -> None:
     clock = ManualClock()
     limits = TunnelLimits(heartbeat_s=0.02, dead_after_s=6.0)
     async with joined(limits=limits, clock=clock) as tunnel:
+        link = tunnel.client._carriage.senders[0]
         for _ in range(3):
             clock.advance(3600.0)
-            before = tunnel.client._ping_token
-            await eventually(lambda before=before: tunnel.client._ping_token > before, "a beat")  # type: ignore[misc]
+            await eventually(lambda before=link._ping_token: link._ping_token > before, "a beat")  # type: ignore[misc]
         assert not tunnel.client.closed.done()
         assert not tunnel.gateway.closed.done()
 
 
 async def test_a_lost_path_ends_the_tunnel_and_resets_connections() -> None:
-    """Until a new generation can resume, cut data must not look complete."""
+    """Where nothing may be resumed, cut data must not look complete."""
     paths = memory_paths()
     async with target(echo) as address, joined(paths) as tunnel:
         reader, writer = await asyncio.open_connection("127.0.0.1", await tunnel.port(address))
@@ -629,8 +629,7 @@ async def test_bytes_before_hello_lose_the_path() -> None:
 async def test_a_hostile_peer_is_closed_with_a_protocol_error() -> None:
     """A verified peer that breaks the mux rules is told and dropped."""
     async with joined() as tunnel:
-        link = tunnel.client._link
-        assert link is not None
+        link = tunnel.client._carriage.senders[0]
         link.send(b"\x01\x06\x00\x00\x00\x63\x00\x00\x00\x00\x00\x00\x00\x01")
         async with asyncio.timeout(DEADLINE_S):
             assert (await tunnel.gateway.closed).code is CloseCode.PROTOCOL_ERROR

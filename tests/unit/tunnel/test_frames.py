@@ -11,7 +11,7 @@ STREAMS = st.integers(1, frames.MAX_STREAM)
 OFFSETS = st.integers(0, frames.MAX_OFFSET)
 TOKENS = st.integers(0, 2**64 - 1)
 REASONS = st.text(max_size=300).map(frames.clip_reason)
-ENTRIES = st.lists(st.builds(frames.ResumeEntry, STREAMS, OFFSETS, OFFSETS), max_size=5).map(tuple)
+GENERATIONS = st.integers(0, 65535)
 FRAMES = st.one_of(
     st.builds(frames.Open, STREAMS, st.binary(max_size=50)),
     st.builds(frames.Opened, STREAMS),
@@ -22,9 +22,11 @@ FRAMES = st.one_of(
     st.builds(frames.Ack, STREAMS, OFFSETS),
     st.builds(frames.Ping, TOKENS),
     st.builds(frames.Pong, TOKENS),
-    st.builds(frames.Resume, st.integers(0, 65535), st.booleans(), STREAMS, ENTRIES),
+    st.builds(frames.Abandon, GENERATIONS),
     st.builds(frames.Close, st.integers(0, 65535), REASONS),
     st.builds(frames.Progress, TOKENS),
+    st.builds(frames.Prefer, GENERATIONS),
+    st.builds(frames.Bye),
 )
 ONE_OF_EACH: list[frames.Frame] = [
     frames.Open(1, b"meta"),
@@ -36,9 +38,11 @@ ONE_OF_EACH: list[frames.Frame] = [
     frames.Ack(1, 13),
     frames.Ping(5),
     frames.Pong(5),
-    frames.Resume(2, True, 9, (frames.ResumeEntry(1, 2, 3), frames.ResumeEntry(3, 4, 5))),
+    frames.Abandon(2),
     frames.Close(1, "stopped"),
     frames.Progress(99),
+    frames.Prefer(513),
+    frames.Bye(),
 ]
 VECTOR = bytes.fromhex(
     "01"
@@ -51,11 +55,11 @@ VECTOR = bytes.fromhex(
     "07 00000001 000000000000000d"
     "08 0000000000000005"
     "09 0000000000000005"
-    "0a 0002 01 00000009 0002"
-    "00000001 0000000000000002 0000000000000003"
-    "00000003 0000000000000004 0000000000000005"
+    "0a 0002"
     "0b 0001 0007 73746f70706564"
     "0c 0000000000000063"
+    "0d 0201"
+    "0e"
 )
 
 
@@ -100,7 +104,7 @@ def test_random_bytes_give_frames_or_the_one_error(noise: bytes) -> None:
         "01",
         "02 08 0000000000000005",
         "01 00",
-        "01 0d 0000000000000005",
+        "01 0f 0000000000000005",
         "01 02 00000000",
         "01 03 00000001 0000000000000000 00000000",
         "01 03 00000001 0000000000000000 00000002 61",
@@ -110,8 +114,8 @@ def test_random_bytes_give_frames_or_the_one_error(noise: bytes) -> None:
         "01 05 00000001 0001 0001 ff",
         "01 05 00000001 0001 0001 1b",
         "01 0b 0001 0002 0a61",
-        "01 0a 0001 02 00000000 0000",
-        "01 0a 0001 01 00000000 0201" + "00" * 20 * 513,
+        "01 0a 00",
+        "01 0d 00",
         "01 06 00000001 ffffffffffffffff",
     ],
 )

@@ -6,8 +6,10 @@ import pytest
 
 from commander.clock import ManualClock
 from commander.errors import InvalidInput, SealBroken, Unreachable
+from commander.tunnel import frames
 from commander.tunnel.codes import ProtocolViolation, Role
-from commander.tunnel.link import Link
+from commander.tunnel.events import SentBytes
+from commander.tunnel.link import MAX_PONGS, Link
 from commander.tunnel.path import Binding
 from commander.tunnel.seal import KEY_LIFE_S, SEAL_BYTES
 from commander.tunnel.transports.memory import MemoryPath, memory_paths
@@ -28,14 +30,14 @@ class Owner:
         self.verified.append(link)
         return self.takes
 
-    def link_message(self, message: bytes) -> None:
+    def link_message(self, link: Link, message: bytes) -> None:
         self.messages.append(message)
 
-    def link_ready(self) -> None:
+    def link_ready(self, link: Link) -> None:
         self.ready += 1
 
-    def link_lost(self, link: Link, reason: str) -> None:
-        self.lost.append(reason)
+    def link_lost(self, link: Link, reason: str, *, gone: bool) -> None:
+        self.lost.append(reason + (" (gone)" if gone else ""))
 
 
 def make(
@@ -70,8 +72,8 @@ async def test_messages_flow_once_both_ends_are_verified() -> None:
     pair.client.send(b"hello")
     await eventually(lambda: pair.gateway_owner.messages == [b"hello"], "the message")
     assert pair.gateway.received_bytes == len(b"hello") + SEAL_BYTES == pair.client.window.in_flight
-    assert pair.client.progress(pair.gateway.received_bytes)
-    assert not pair.client.progress(1_000_000)
+    assert pair.client.take(frames.Progress(pair.gateway.received_bytes))
+    assert not pair.client.take(frames.Progress(1_000_000))
     assert pair.client.message_bytes == pair.paths[0].max_message_bytes - SEAL_BYTES
 
 
@@ -121,10 +123,10 @@ async def test_a_generation_that_was_used_before_ends_the_attempt() -> None:
 
 
 async def test_a_path_that_is_not_needed_any_more_ends_the_attempt() -> None:
-    """Another one was faster."""
+    """The tunnel ended meanwhile."""
     pair = Pair()
     pair.client_owner.takes = False
-    with pytest.raises(Unreachable, match="another path"):
+    with pytest.raises(Unreachable, match="is over"):
         await pair.client.verified
     await pair.gateway.verified
 
@@ -184,3 +186,111 @@ async def test_hearing_anything_is_a_sign_of_life() -> None:
     pair.client.send(b"x")
     await eventually(lambda: pair.gateway_owner.messages, "the message")
     assert pair.gateway.heard_at == pair.clock.monotonic()
+
+
+def said(link: Link, room: int = 1000) -> list[frames.Frame]:
+    """What a link has to say of itself."""
+    parts: list[frames.Bytes] = [frames.VERSION_BYTE]
+    left = link.put(parts, room)
+    link.put_farewell(parts)
+    message = b"".join(parts)
+    assert left >= room - len(message)
+    return frames.parse(message) if len(message) > 1 else []
+
+
+async def test_what_was_sent_is_kept_until_it_is_confirmed() -> None:
+    """In the order of sending; what had nothing to repeat is not kept."""
+    pair = await Pair().verified()
+    pair.client.send(b"one", [b"open"])
+    confirmed = pair.client.sent_bytes
+    pair.client.send(b"heartbeat")
+    pair.client.send(b"two", [SentBytes(1, 0, 5), b"reset"])
+    assert pair.client.take(frames.Progress(confirmed))
+    assert pair.client.unconfirmed() == [SentBytes(1, 0, 5), b"reset"]
+    assert pair.client.unconfirmed() == []
+
+
+async def test_a_ping_is_asked_once_and_its_answer_is_the_round_trip() -> None:
+    """Another answer, or none, changes nothing."""
+    pair = await Pair().verified()
+    pair.client.ping()
+    pair.client.ping()
+    assert said(pair.client) == [frames.Ping(1)]
+    pair.clock.advance(0.5)
+    pair.client.take(frames.Pong(7))
+    known = [pair.client.rtt_s]
+    pair.client.take(frames.Pong(1))
+    known.append(pair.client.rtt_s)
+    assert known == [None, 0.5]
+    pair.client.ping()
+    pair.clock.advance(0.1)
+    pair.client.take(frames.Pong(2))
+    assert pair.client.rtt_s == pytest.approx(0.4)
+
+
+async def test_a_flood_of_pings_gets_few_answers() -> None:
+    """Sixteen wait at most, and a message takes only as many as it has room for."""
+    pair = await Pair().verified()
+    for token in range(1000):
+        pair.client.take(frames.Ping(token))
+    few = said(pair.client, room=70)
+    assert 0 < len(few) < MAX_PONGS
+    assert len(few) + len(said(pair.client)) == MAX_PONGS
+    assert not pair.client.has_control()
+
+
+async def test_progress_is_told_by_steps() -> None:
+    """And small remainders when asked for."""
+    pair = await Pair().verified()
+    pair.client.tell_progress(step=1)
+    assert not pair.client.has_control()
+    pair.gateway.send(b"x")
+    await eventually(lambda: pair.client_owner.messages, "the message")
+    pair.client.tell_progress()
+    assert not pair.client.has_control()
+    pair.client.tell_progress(step=1)
+    assert said(pair.client) == [frames.Progress(pair.client.received_bytes)]
+    pair.client.tell_progress(step=1)
+    assert said(pair.client) == []
+
+
+async def test_both_ends_say_farewell_once_and_confirm_what_came() -> None:
+    """Then nothing is left to send again."""
+    pair = await Pair().verified()
+    pair.client.send(b"last", [b"open"])
+    await eventually(lambda: pair.gateway_owner.messages, "the message")
+    pair.client.leave()
+    assert not pair.client.takes_bytes
+    assert said(pair.client) == [frames.Bye()]
+    pair.client.leave()
+    assert said(pair.client) == []
+
+    pair.gateway.take(frames.Bye())
+    assert not pair.gateway.takes_bytes
+    answer = said(pair.gateway)
+    assert answer == [frames.Progress(pair.gateway.received_bytes), frames.Bye()]
+    for frame in answer:
+        assert isinstance(frame, frames.Progress | frames.Bye)
+        assert not pair.client.has_left
+        assert pair.client.take(frame)
+    assert pair.client.has_left
+    assert pair.gateway.has_left
+
+
+async def test_a_far_host_that_closed_the_path_is_told_apart() -> None:
+    """Its process may have ended, which silence does not say."""
+    pair = await Pair().verified()
+    pair.client.path_lost("reset", gone=True)
+    pair.gateway.path_lost("silence")
+    assert pair.client_owner.lost == ["reset (gone)"]
+    assert pair.gateway_owner.lost == ["silence"]
+    assert pair.client.is_over
+
+
+async def test_an_attempt_that_is_given_up_ends_without_a_word() -> None:
+    """Whoever waits for it is told; nobody has to."""
+    pair = Pair()
+    pair.client.abandon()
+    with pytest.raises(Unreachable):
+        await pair.client.verified
+    pair.gateway.abandon()

@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from commander.clock import Clock
+from commander.errors import CommanderError, TimedOut, Unreachable
+from commander.tasks import cancel_and_wait, spawn
+from commander.tunnel import frames
+from commander.tunnel.codes import CloseCode, Role
+from commander.tunnel.events import Entry
+from commander.tunnel.keys import ConversationKeys
+from commander.tunnel.link import Link
+from commander.tunnel.path import Binding, Path
+from commander.tunnel.reports import LinkReport, TunnelEvents, TunnelLimits
+
+MAX_LINKS: Final = 32
+"""Links at once, those that come up included; a path takes a few, a hand-over twice as many."""
+RETIRE_S: Final = 2.0
+REPLACED: Final = "replaced"
+
+
+class CarriageOwner(Protocol):
+    """What the links of a tunnel tell the tunnel."""
+
+    def lanes_changed(self) -> None:
+        """Another set of links carries the streams; `Carriage.senders` has it."""
+        ...
+
+    def entries_lost(self, entries: list[Entry]) -> None:
+        """What these held must be sent again."""
+        ...
+
+    def message(self, link: Link, message: bytes) -> None:
+        """One opened message came."""
+        ...
+
+    def flush(self) -> None:
+        """Send what waits, as far as the links take it."""
+        ...
+
+    def gave_up(self, code: CloseCode, reason: str) -> None:
+        """No link came back in time, or the peer broke a rule."""
+        ...
+
+
+class Carriage:
+    """
+    The links under one end of a tunnel: which live, which carry, and what their loss means.
+
+    Of the groups of links one is preferred: `senders` are its live links, the leading one first.
+    A client chooses it and tells the gateway; when no link of it lives, the newest live group
+    takes over at both ends by itself. Without any live link the tunnel is interrupted: it
+    waits for another link for `limits.resume_s`, or `gone_s` after the far end's host closed the
+    last one, and then gives up.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        keys: ConversationKeys,
+        *,
+        limits: TunnelLimits,
+        events: TunnelEvents,
+        clock: Clock,
+        owner: CarriageOwner,
+    ) -> None:
+        self.since = 0.0
+        """When the first link was verified, in seconds since 1970; 0 before."""
+        self.senders: list[Link] = []
+        self._role = role
+        self._keys = keys
+        self._limits = limits
+        self._events = events
+        self._clock = clock
+        self._owner = owner
+        self._links: dict[int, Link] = {}
+        self._coming = 0
+        self._wanted: int | None = None
+        self._abandoned: list[int] = []
+        self._interrupted_at: float | None = None
+        self._give_up: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+        self._changed = asyncio.Event()
+        self._beat_at = 0.0
+
+    # --- coming up -------------------------------------------------------------------------
+
+    async def attach(
+        self,
+        path: Path,
+        binding: Binding,
+        *,
+        generation: int,
+        keys: ConversationKeys | None,
+        group: int,
+    ) -> None:
+        """Run HELLO on a path and let it carry; see `TunnelEnd.attach`."""
+        if self._is_closed or generation in self._links or self._count() >= MAX_LINKS:
+            await path.close("not needed")
+            raise Unreachable(f"the tunnel takes no path as generation {generation}")
+        link = Link(
+            self._role, keys or self._keys, path, binding, generation, self._clock, self, group=group
+        )  # fmt: skip
+        self._coming += 1
+        try:
+            link.begin()
+            async with asyncio.timeout(self._limits.hello_s):
+                await link.verified
+        except TimeoutError:
+            await self._refuse(link, "hello timed out")
+            raise TimedOut(
+                f"the other end did not prove itself within {self._limits.hello_s:g} s"
+            ) from None
+        except (CommanderError, asyncio.CancelledError):
+            await self._refuse(link, "hello failed")
+            raise
+        finally:
+            self._coming -= 1
+
+    def _count(self) -> int:
+        return len(self._links) + self._coming
+
+    async def _refuse(self, link: Link, reason: str) -> None:
+        if self._links.get(link.generation) is link:
+            self._remove(link, reason, gone=False)
+        link.abandon()
+        await link.path.close(reason)
+
+    def link_verified(self, link: Link) -> bool:
+        """Let a link carry streams, if its group is wanted or there is no other."""
+        if self._is_closed or link.generation in self._links:
+            link.abandon()
+            return False
+        self._links[link.generation] = link
+        self.since = self.since or self._clock.now()
+        self._beat_at = self._clock.monotonic()
+        self._events.path_up(link.path.kind, link.generation)
+        if not self.senders:
+            self._wanted = link.group
+        self._choose_senders()
+        self._end_interruption(link)
+        self._owner.flush()
+        return True
+
+    # --- choosing --------------------------------------------------------------------------
+
+    @property
+    def wanted_link(self) -> int | None:
+        """Generation of the leading link, which a client names to the gateway."""
+        return self.senders[0].generation if self.senders else None
+
+    def prefer(self, group: int) -> None:
+        """Let a group carry; without effect while none of its links lives."""
+        if any(link.group == group and link.takes_bytes for link in self._links.values()):
+            self._wanted = group
+            self._choose_senders()
+            self._owner.flush()
+
+    def prefer_link(self, generation: int) -> None:
+        """Do what the client asked for: send on that link and its group, if it lives here."""
+        link = self._links.get(generation)
+        if link is not None:
+            self.prefer(link.group)
+
+    def _choose_senders(self) -> None:
+        able = [link for link in self._links.values() if link.takes_bytes]
+        if able and all(link.group != self._wanted for link in able):
+            self._wanted = able[-1].group
+        before = self.senders
+        self.senders = [link for link in able if link.group == self._wanted]
+        if self.senders != before:
+            self._owner.lanes_changed()
+
+    async def retire(self, group: int) -> None:
+        """
+        Replace a group without a gap: send nothing more there, say farewell, close it.
+
+        Returns once both ends have left and everything is confirmed; after 2 s what is not is
+        sent on the others. Without effect on the only live group.
+        """
+        leaving = [link for link in self._links.values() if link.group == group]
+        if all(link in leaving for link in self._links.values() if link.takes_bytes):
+            return
+        for link in leaving:
+            link.leave()
+        self._choose_senders()
+        self._owner.flush()
+        await self._wait_while(lambda: any(map(self._is_leaving, leaving)), RETIRE_S)
+        for link in leaving:
+            self._drop(link, REPLACED)
+        await self._settle()
+
+    def _is_leaving(self, link: Link) -> bool:
+        return self._links.get(link.generation) is link and not link.has_left
+
+    # --- losing ----------------------------------------------------------------------------
+
+    def link_lost(self, link: Link, reason: str, *, gone: bool) -> None:
+        """Send what was on its way on the links that are left, or wait for another."""
+        if self._links.get(link.generation) is link:
+            self._remove(link, REPLACED if link.is_leaving else reason, gone=gone)
+        self._later(link.path.close(reason))
+
+    def drop_link(self, generation: int, reason: str) -> None:
+        """The peer has dropped a link: it is of no use here either."""
+        link = self._links.get(generation)
+        if link is not None:
+            self._drop(link, reason)
+
+    def _drop(self, link: Link, reason: str, *, tell: bool = False) -> None:
+        link.abandon()
+        if self._links.get(link.generation) is link:
+            if tell:
+                self._abandoned.append(link.generation)
+                del self._abandoned[:-MAX_LINKS]
+            self._remove(link, reason, gone=False)
+        self._later(link.path.close(reason))
+
+    def _remove(self, link: Link, reason: str, *, gone: bool) -> None:
+        del self._links[link.generation]
+        self._changed.set()
+        entries = link.unconfirmed()
+        self._events.path_lost(link.path.kind, reason)
+        self._choose_senders()
+        if not self._is_closed:
+            self._owner.entries_lost(entries)
+            if self._links:
+                self._owner.flush()
+            else:
+                self._interrupt(reason, gone=gone)
+
+    def take_abandoned(self) -> list[int]:
+        """Links that were dropped here and that the peer has not been told of."""
+        abandoned, self._abandoned = self._abandoned, []
+        return abandoned
+
+    # --- interrupted -----------------------------------------------------------------------
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether no link lives, after one did."""
+        return self._interrupted_at is not None
+
+    def interrupted_for(self) -> float:
+        """Seconds without a link; 0 while one lives."""
+        at = self._interrupted_at
+        return 0.0 if at is None else self._clock.monotonic() - at
+
+    def _interrupt(self, reason: str, *, gone: bool) -> None:
+        limits = self._limits
+        wait_s = limits.resume_s
+        if gone and self._role is Role.GATEWAY:
+            wait_s = min(limits.gone_s, wait_s)
+        if wait_s <= 0:
+            self._owner.gave_up(CloseCode.PATH_LOST, reason)
+            return
+        self._interrupted_at = self._clock.monotonic()
+        loop = asyncio.get_running_loop()
+        self._give_up = loop.call_later(
+            wait_s, self._owner.gave_up, CloseCode.PATH_LOST,
+            f"{reason}; nothing came back in {wait_s:g} s",
+        )  # fmt: skip
+        self._events.tunnel_interrupted(reason, gone=gone)
+
+    def _end_interruption(self, link: Link) -> None:
+        if self._interrupted_at is None:
+            return
+        after_s = self.interrupted_for()
+        self._interrupted_at = None
+        if self._give_up is not None:
+            self._give_up.cancel()
+        self._events.tunnel_resumed(link.path.kind, after_s)
+
+    # --- heartbeat -------------------------------------------------------------------------
+
+    def beat(self) -> None:
+        """Give up links that are silent, and ask the others for a sign of life."""
+        now = self._clock.monotonic()
+        slept = now - self._beat_at > 2 * self._limits.heartbeat_s
+        self._beat_at = now
+        for link in list(self._links.values()):
+            if slept:
+                # We slept, not the peer: what it sent meanwhile may still wait to be read.
+                link.heard_at = now
+            if now - link.heard_at > self._limits.dead_after_s:
+                self._drop(link, f"no sign of life for {self._limits.dead_after_s:g} s", tell=True)
+                continue
+            link.renew_key()
+            link.tell_progress(step=1)
+            link.ping()
+
+    async def probe(self, deadline_s: float) -> bool:
+        """
+        Ask every link for a sign of life now and drop those that give none within `deadline_s`.
+
+        Returns whether any link is left. For moments at which a network may have changed.
+        """
+        asked = {link: self._clock.monotonic() for link in self._links.values()}
+        for link in asked:
+            link.ping()
+        self._owner.flush()
+        await self._wait_while(lambda: bool(self._silent(asked)), deadline_s)
+        for link in self._silent(asked):
+            self._drop(link, f"no answer within {deadline_s:g} s", tell=True)
+        return bool(self._links)
+
+    async def _wait_while(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        """Return when a message or a loss has made the condition false, or after the time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    def _silent(self, asked: dict[Link, float]) -> list[Link]:
+        return [
+            link for link, at in asked.items()
+            if self._links.get(link.generation) is link and link.heard_at <= at
+        ]  # fmt: skip
+
+    # --- messages --------------------------------------------------------------------------
+
+    def link_message(self, link: Link, message: bytes) -> None:
+        """Pass an opened message on."""
+        self._owner.message(link, message)
+        self._changed.set()
+
+    def link_ready(self, link: Link) -> None:
+        """The path takes messages again."""
+        self._owner.flush()
+
+    def take(
+        self, link: Link, frame: frames.Ping | frames.Pong | frames.Progress | frames.Bye
+    ) -> None:
+        """Handle a frame of a link."""
+        if not link.take(frame):
+            self._owner.gave_up(CloseCode.PROTOCOL_ERROR, "a progress report cannot be true")
+        elif isinstance(frame, frames.Bye):
+            self._choose_senders()
+
+    def others(self) -> list[Link]:
+        """Links that carry no streams now but have something to say of themselves."""
+        return [
+            link for link in self._links.values()
+            if link not in self.senders and link.has_control()
+        ]  # fmt: skip
+
+    # --- the end ---------------------------------------------------------------------------
+
+    def close(self, farewell: bytes, reason: str) -> None:
+        """End all links, each with a last message; `settled` waits for their paths."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._give_up is not None:
+            self._give_up.cancel()
+        links, self._links, self.senders = list(self._links.values()), {}, []
+        for link in links:
+            if farewell and not link.is_over:
+                link.send(farewell)
+            link.abandon()
+            self._later(link.path.close(reason))
+
+    async def settled(self, timeout_s: float) -> None:
+        """Wait until every path that was given up has closed, at most so long."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+            await cancel_and_wait(*self._tasks)
+
+    async def _settle(self) -> None:
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=self._limits.close_s)
+
+    def _later(self, closing: Coroutine[Any, Any, None]) -> None:
+        task = spawn(closing, name="tunnel-path-close")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- reports ---------------------------------------------------------------------------
+
+    def reports(self) -> tuple[LinkReport, ...]:
+        """Every live link."""
+        return tuple(
+            LinkReport(
+                kind=link.path.kind,
+                generation=link.generation,
+                group=link.group,
+                rtt_s=link.rtt_s,
+                since=link.since,
+                bytes_in=link.received_bytes,
+                bytes_out=link.sent_bytes,
+                is_preferred=link in self.senders,
+            )
+            for link in self._links.values()
+        )
