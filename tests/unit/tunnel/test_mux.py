@@ -695,3 +695,187 @@ def test_a_conversation_cut_at_every_message_delivers_a_prefix() -> None:
         for part in built[:cut]:
             events.extend(receiver.receive(part))
         assert written.startswith(data_of(events, stream))
+
+
+class _ManyLinks(_Model):
+    """The same over links that come, lead, overtake each other, and die at each end by themselves."""
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__(rng)
+        self.lanes: dict[Role, list[int]] = {Role.CLIENT: [LANE], Role.GATEWAY: [LANE]}
+        self.flying: dict[tuple[Role, int], list[bytes]] = defaultdict(list)
+        self.unconfirmed: dict[tuple[Role, int], list[list[told.Entry]]] = defaultdict(list)
+        self.next_lane = LANE + 1
+
+    def step(self) -> None:
+        role = self.rng.choice(list(Role))
+        action = self.rng.choice([self.open, self.write, self.write, self.end, self.carry,
+                                  self.carry, self.deliver, self.deliver, self.drain, self.kill,
+                                  self.add_link, self.lose_link, self.lead_by_another])  # fmt: skip
+        action(role)
+
+    def add_link(self, role: Role) -> None:
+        if len(self.lanes[role]) < 4:
+            for end in Role:
+                self.lanes[end].append(self.next_lane)
+                self.ends[end].set_lanes(self.lanes[end])
+            self.next_lane += 1
+
+    def lose_link(self, role: Role) -> None:
+        if self.lanes[role] and self.rng.random() < 0.5:
+            self.lose(role, self.rng.choice(self.lanes[role]))
+
+    def lose(self, role: Role, lane: int) -> None:
+        """One end drops a link: it hears nothing more of it, and repeats what is not confirmed."""
+        self.lanes[role].remove(lane)
+        self.ends[role].set_lanes(self.lanes[role])
+        self.flying.pop((role.peer, lane), None)
+        entries = self.unconfirmed.pop((role, lane), [])
+        self.ends[role].lost([entry for sent in entries for entry in sent])
+
+    def lead_by_another(self, role: Role) -> None:
+        self.rng.shuffle(self.lanes[role])
+        self.ends[role].set_lanes(self.lanes[role])
+
+    def carry(self, role: Role) -> None:
+        if self.rng.random() < 0.2:
+            self.ends[role].acknowledge()
+        for lane in self.lanes[role]:
+            built, entries = fill(self.ends[role], lane)
+            if built:
+                self.flying[role, lane].append(built)
+                self.unconfirmed[role, lane].append(entries)
+
+    def deliver(self, role: Role) -> None:
+        ready = [lane for lane in self.lanes[role.peer] if self.flying[role, lane]]
+        if not ready:
+            return
+        lane = self.rng.choice(ready)
+        self.wire[role].append(self.flying[role, lane].pop(0))
+        super().deliver(role)
+        # The peer's word of what came may be late.
+        if self.rng.random() < 0.7:
+            sent = self.unconfirmed.get((role, lane), [])
+            del sent[: max(0, len(sent) - len(self.flying[role, lane]))]
+
+    def settle(self) -> None:
+        self.add_link(Role.CLIENT)
+        for role in Role:
+            for lane in list(self.lanes[role]):
+                if lane not in self.lanes[role.peer]:
+                    self.lose(role, lane)
+        super().settle()
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 2**32), steps=st.integers(0, 400))
+def test_links_that_come_and_die_lose_double_and_reorder_nothing(seed: int, steps: int) -> None:
+    """Each byte arrives once and in order, every stream ends, and nothing is left behind."""
+    model = _ManyLinks(random.Random(seed))
+    for _ in range(steps):
+        model.step()
+    model.settle()
+    for key in model.written.keys() | model.arrived.keys():
+        assert model.written[key].startswith(model.arrived[key])
+        if key[1] not in model.killed:
+            assert model.arrived[key] == model.written[key]
+    for end in model.ends.values():
+        assert end.held_bytes == 0
+        assert end._granted == 0
+        assert not end._gaps
+
+
+def test_a_lost_open_is_sent_again_and_counts_once() -> None:
+    """Whether it had arrived or not; nothing of the stream overtakes it on the new link."""
+    for arrives in (False, True):
+        one, two = client(), gateway()
+        stream = one.open(b"db")
+        one.send(stream, b"hello")
+        built, entries = fill(one)
+        seen = two.receive(built) if arrives else []
+        one.set_lanes((2,))
+        two.set_lanes((2,))
+        one.lost(entries)
+        built, _ = fill(one, 2)
+        assert isinstance(frames.parse(built)[0], frames.Open)
+        seen += two.receive(built)
+        assert seen[0] == told.StreamRequested(stream, b"db")
+        assert data_of(seen, stream) == b"hello"
+        assert sum(isinstance(event, told.StreamRequested) for event in seen) == 1
+
+
+def test_a_reset_that_overtakes_its_open_is_the_end_of_both() -> None:
+    """The OPEN that comes later begins nothing; other streams are not touched."""
+    two = gateway()
+    assert two.receive(message(frames.Reset(3, 1, ""))) == []
+    assert two.receive(message(frames.Open(3, b""))) == []
+    assert two.receive(message(frames.Open(1, b"x"))) == [told.StreamRequested(1, b"x")]
+    assert two.streams_open == 1
+
+
+def test_an_acknowledged_end_is_told_again_although_the_stream_is_over() -> None:
+    """The peer would wait for it for ever; it may also have come the first time."""
+    one, two, stream = connected()
+    two.eof(stream)
+    exchange(one, two)
+    one.eof(stream)
+    two.receive(build(one))
+    built, entries = fill(two)
+    assert two.streams_open == 0
+    two.set_lanes((2,))
+    two.lost(entries)
+    one.set_lanes((2,))
+    again, _ = fill(two, 2)
+    one.receive(again)
+    assert one.streams_open == 0
+    assert one.receive(built) == []
+
+
+def test_credit_is_told_again_when_a_link_is_lost() -> None:
+    """A sender that never heard of it would stall."""
+    _one, two, stream = connected()
+    two.set_lanes((2,))
+    two.lost([])
+    told_again = [f for f in frames.parse(fill(two, 2)[0]) if isinstance(f, frames.Credit)]
+    assert told_again == [frames.Credit(stream, FIRST_WINDOW)]
+
+
+def test_what_a_gateway_sends_says_that_it_has_accepted() -> None:
+    """Its OPENED may come later, by a slower link, and says nothing new then."""
+    one = client()
+    stream = one.open(b"")
+    seen = one.receive(message(frames.Data(stream, 0, b"x")))
+    assert seen == [told.StreamAccepted(stream), told.DataReceived(stream, memoryview(b"x"))]
+    assert one.receive(message(frames.Opened(stream))) == []
+
+
+def test_an_end_may_come_before_the_bytes_it_follows() -> None:
+    """It is told when its turn has come, once."""
+    _one, two, stream = connected()
+    assert two.receive(message(frames.Eof(stream, 3))) == []
+    assert two.receive(message(frames.Data(stream, 1, b"bc"))) == []
+    seen = two.receive(message(frames.Data(stream, 0, b"a")))
+    assert data_of(seen, stream) == b"abc"
+    assert seen[-1] == told.EofReceived(stream)
+    assert two.receive(message(frames.Eof(stream, 3))) == []
+
+
+def test_nothing_is_sent_on_a_link_that_does_not_carry() -> None:
+    """Neither control nor bytes, and nothing at all while there is none."""
+    one, _, stream = connected()
+    one.send(stream, b"x")
+    assert fill(one, 99) == (b"", [])
+    one.set_lanes(())
+    assert not one.has_control(LANE)
+    assert not one.has_data(LANE)
+    assert fill(one) == (b"", [])
+
+
+def test_after_close_nothing_is_sent_again() -> None:
+    """The last word stays the last."""
+    one, _, stream = connected()
+    one.send(stream, b"x")
+    _, entries = fill(one)
+    one.close(CloseCode.STOPPED)
+    one.lost([*entries, b"\x02\x00\x00\x00\x01"])
+    assert [type(f) for f in frames.parse(build(one))] == [frames.Close]
