@@ -30,7 +30,7 @@ from commander.errors import (
 from commander.hosting.control import ControlServer, ask_host, list_others
 from commander.hosting.conversation import Accepted, Position, TunnelRequest, ask_gateway
 from commander.hosting.handle import TunnelsHandle
-from commander.hosting.hosted import HostedTunnel, Label, Notice
+from commander.hosting.hosted import NO_LABEL, HostedTunnel, Label, Notice
 from commander.hosting.journal import remove_old
 from commander.hosting.model import Ask, Told, TunnelInfo, match_tunnels
 from commander.hosting.paths import PATH_KINDS, PathAttempt, begin_path
@@ -62,7 +62,9 @@ class StartOptions:
     """Listen at this Unix socket instead of a port."""
     stdio: bool = False
     """Listen nowhere; the one stream is made by `HostedTunnel.connect`."""
-    label: Label | None = None
+    beside: bool = False
+    """Also listen at the same port of 127.0.0.1, if that is free: where NAME.localhost leads."""
+    label: Label = NO_LABEL
 
     def places(self, remembered: int = 0) -> tuple[Sequence[Place], ...]:
         """Where to listen, best first."""
@@ -71,9 +73,10 @@ class StartOptions:
         if self.unix is not None:
             return ([UnixPlace(self.unix)],)
         preferred = self.preferred_port or remembered or None
-        return (
-            [ListenOn(self.host, self.port or None, preferred, allow_remote=self.allow_remote)],
-        )
+        place = ListenOn(self.host, self.port or None, preferred, allow_remote=self.allow_remote)
+        if not self.beside:
+            return ([place],)
+        return ([place, ListenOn(port=self.port)], [place])
 
     def check_local(self) -> None:
         """Raise now what the user has to change, before a gateway is bothered."""

@@ -24,12 +24,14 @@ from commander.tunnel.reports import StreamReport, TunnelLimits
 
 @dataclass(frozen=True)
 class Label:
-    """What a tunnels file calls a tunnel, and which file it is."""
+    """What a tunnels file calls a tunnel, and which file it is; its name under `localhost`, if any."""
 
     name: str = ""
     file: str = ""
+    local_name: str = ""
 
 
+NO_LABEL = Label()
 Notice = Callable[[str], None]
 Ended = Callable[["HostedTunnel", CloseCode, str], None]
 
@@ -51,7 +53,7 @@ class HostedTunnel:
         mode: str,
         idle_s: float | None,
         ended: Ended,
-        label: Label | None = None,
+        label: Label = NO_LABEL,
     ) -> None:
         self.uid = new_uid()
         self.request = request
@@ -99,6 +101,7 @@ class HostedTunnel:
         self._journal.write(
             OPENED,
             record=self.request.record,
+            title=self.request.title,
             gateway=self.request.gateway,
             host=first[0],
             port=first[1],
@@ -124,7 +127,6 @@ class HostedTunnel:
         stats = self.end.stats()
         host, port = self._address
         streams = tuple(map(self._stream_info, self.end.streams())) if with_streams else ()
-        label = self._label or Label()
         return TunnelInfo(
             tunnel=self.uid,
             conversation=self._conversation,
@@ -146,8 +148,9 @@ class HostedTunnel:
             pid=os.getpid(),
             mode=self._mode,
             streams=streams,
-            name=label.name,
-            file=label.file,
+            name=self._label.name,
+            file=self._label.file,
+            local_name=self._label.local_name,
             unix="" if port else host,
             also=self._also,
             refused=self._ends.refused,

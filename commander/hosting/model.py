@@ -59,6 +59,8 @@ class TunnelInfo(msgspec.Struct, frozen=True):
     file: str = ""
     unix: str = ""
     """The Unix socket it listens at; then `local_host` is the same and `local_port` 0."""
+    local_name: str = ""
+    """Its name under `localhost` (--natural)."""
     also: tuple[str, ...] = ()
     """Further local addresses, as host:port."""
     refused: int = 0

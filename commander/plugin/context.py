@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from commander.config.paths import Paths
     from commander.ids import FolderUid
     from commander.plugin.command import Command
+    from commander.plugin.results import Result
     from commander.secret import Secret
     from commander.vault.session import Vault
 
@@ -56,6 +57,13 @@ class Console(Protocol):
 
     def emit(self, text: str) -> None:
         """Write a line of the result to stdout now, for results that never end (`tail -f`)."""
+        ...
+
+    def show(self, result: Result, format: str) -> None:
+        """
+        Write a whole result to stdout now, in a format of `--format`, for a command that goes on
+        after it: a tunnel in the foreground.
+        """
         ...
 
     async def ask(self, question: str, *, default: str = "", flag: str = "") -> str:

@@ -60,13 +60,15 @@ class Document:
     One thing with named values.
 
     `text` is what people see instead of the values, when it is given;
-    `shapes` says how single values read.
+    `shapes` says how single values read. `tables` are its parts of many rows: people see
+    them below the values, scripts get a list under each key.
     """
 
     values: Mapping[str, Plain]
     title: str = ""
     text: str = ""
     shapes: Mapping[str, Shape] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

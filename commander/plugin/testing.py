@@ -46,6 +46,7 @@ class FakeConsole:
         self.stdin = stdin
         self.notices: list[str] = []
         self.emitted: list[str] = []
+        self.shown: list[Result] = []
         self.questions: list[str] = []
         self.is_interactive = bool(answers)
 
@@ -59,6 +60,10 @@ class FakeConsole:
     def emit(self, text: str) -> None:
         """Record it."""
         self.emitted.append(text)
+
+    def show(self, result: Result, format: str) -> None:
+        """Record it."""
+        self.shown.append(result)
 
     async def ask(self, question: str, *, default: str = "", flag: str = "") -> str:
         """Give the next answer, or behave as without a terminal."""

@@ -11,8 +11,11 @@ import threading
 from typing import Any, TextIO
 
 from commander.errors import CommanderError, Interrupted, InvalidInput, UsageError
+from commander.plugin.results import Result
 from commander.secret import Secret
 from commander.shell.output.gate import escape_line, escape_text
+from commander.shell.output.machine import render_json
+from commander.shell.output.render import Wanted, render, shown_part
 from commander.shell.terminal import Terminal
 
 _CLEAR_LINE = "\r\x1b[K"
@@ -67,6 +70,16 @@ class StreamConsole:
     def emit(self, text: str) -> None:
         """Write a line of a result that has no end to stdout."""
         self._write(sys.stdout, escape_text(text) + "\n")
+
+    def show(self, result: Result, format: str) -> None:
+        """Render and write a result to stdout; JSON in one line, so that a reader knows its end."""
+        shown = shown_part(result)
+        if shown is None:
+            return
+        if format == "json":
+            self.result(render_json(shown, one_line=True))
+        else:
+            self.result(render(shown, Wanted(format=format), self._terminal))
 
     def result(self, text: str) -> None:
         """Write a rendered result to stdout; it has passed the gate already."""

@@ -149,12 +149,20 @@ def _bind_fixed(host: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) 
         if error.errno in (errno.EACCES, errno.EPERM):
             raise NotAllowed(
                 f"port {port} needs a right that this user does not have",
-                hint="choose a port from 1024 up",
+                hint="choose a port from 1024 up, or let users have it: "
+                f"sysctl net.ipv4.ip_unprivileged_port_start={port}",
             ) from None
         raise Conflict(
             f"{host} port {port} cannot be used: {os.strerror(error.errno or 0)}",
-            hint="use 127.0.0.1 or ::1",
+            hint=_no_address_hint(host),
         ) from None
+
+
+def _no_address_hint(host: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    if host.is_loopback and sys.platform == "darwin":
+        # Linux and Windows have all of 127.0.0.0/8, macOS one address until root adds another.
+        return f"sudo ifconfig lo0 alias {host}, or use 127.0.0.1"
+    return "use 127.0.0.1 or ::1"
 
 
 def _bind_auto(
@@ -167,7 +175,7 @@ def _bind_auto(
         except OSError as error:
             if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise Conflict(
-                    f"{host} is not an address of this machine", hint="use 127.0.0.1 or ::1"
+                    f"{host} is not an address of this machine", hint=_no_address_hint(host)
                 ) from None
     raise Conflict(f"no port of {host} from {FIRST_AUTO_PORT} up is free")
 

@@ -24,10 +24,11 @@ def to_plain(result: Shown) -> Plain:
     if isinstance(result, Table):
         return [_row(result.columns, row) for row in result.rows]
     if isinstance(result, Document):
-        return {
+        document: dict[str, Plain] = {
             key: for_scripts(value, result.shapes[key]) if key in result.shapes else value
             for key, value in result.values.items()
         }
+        return document | {key: to_plain(table) for key, table in result.tables.items()}
     if isinstance(result, Text):
         return {"text": result.text}
     status = "done" if isinstance(result, Done) else "unchanged"
@@ -38,9 +39,11 @@ def _row(columns: Sequence[Column], row: Mapping[str, Plain]) -> dict[str, Plain
     return {column.key: for_scripts(row.get(column.key), column.shape) for column in columns}
 
 
-def render_json(result: Shown) -> str:
+def render_json(result: Shown, *, one_line: bool = False) -> str:
     """One JSON document with a newline at its end; unsafe characters as \\u escapes."""
-    text = json.dumps(_listable(to_plain(result)), ensure_ascii=False, indent=2, allow_nan=False)
+    plain = _listable(to_plain(result))
+    indent = None if one_line else 2
+    text = json.dumps(plain, ensure_ascii=False, indent=indent, allow_nan=False)
     return escape_json(text) + "\n"
 
 

@@ -67,7 +67,7 @@ def choose_columns(result: Shown, names: Sequence[str]) -> Shown:
     """Keep these columns in this order, named by key or title. Raises UsageError."""
     if isinstance(result, Document):
         values: dict[str, Plain] = {name: _value(result, name) for name in names}
-        return dataclasses.replace(result, values=values, text="")
+        return dataclasses.replace(result, values=values, text="", tables={})
     if not isinstance(result, Table):
         raise UsageError("this result has no columns")
     by_name: dict[str, Column] = {}

@@ -35,6 +35,10 @@ def render_plain(result: Shown, *, chosen_columns: bool = False) -> str:
 
 def render_rich(result: Shown, *, width: int, colour: bool, chosen_columns: bool = False) -> str:
     """As `render_plain`, but tables are drawn by rich and fitted to `width`."""
+    if isinstance(result, Document) and not result.text:
+        parts = [_plain_values(result)]
+        parts += [render_rich(part, width=width, colour=colour) for part in _parts(result)]
+        return "\n".join(part for part in parts if part)
     if not isinstance(result, Table) or not result.rows:
         return render_plain(result, chosen_columns=chosen_columns)
     table_module: Any = importlib.import_module("rich.table")
@@ -98,6 +102,16 @@ def _title(table: Table) -> str:
 
 
 def _plain_document(document: Document) -> str:
+    parts = [_plain_values(document)]
+    parts += [_plain_table(part, chosen_columns=False) for part in _parts(document)]
+    return "\n".join(part for part in parts if part)
+
+
+def _parts(document: Document) -> list[Table]:
+    return [part for part in document.tables.values() if part.rows or part.empty]
+
+
+def _plain_values(document: Document) -> str:
     lines = [escape_line(document.title)] if document.title else []
     names = [escape_line(key.replace("_", " ")) for key in document.values]
     size = max((text_width(name) for name in names), default=0)

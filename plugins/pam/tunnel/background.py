@@ -9,20 +9,21 @@ import os
 import sys
 from pathlib import Path
 
-from commander.errors import BY_CODE, CommanderError, TimedOut
+from commander.errors import CommanderError, TimedOut
 from commander.files import make_private_directory
 from commander.hosting.control import ask_host
 from commander.hosting.model import Ask, TunnelInfo
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context
+from plugins.pam.tunnel.opening import error_of_code
 
 _GRACE_S = 10.0
 _END_S = 8.0  # its own end takes up to 5 s
 _SAID_LIMIT = 4096
 # Flags that the detached process needs as they were typed.
-_TEXTS = ("host", "target_host", "path", "reason", "ticket", "pid_file")
+_TEXTS = ("host", "unix", "target_host", "path", "reason", "ticket", "pid_file")
 _NUMBERS = ("port", "target_port", "timeout", "idle_timeout")
-_FLAGS = ("allow_remote", "new", "wait")
+_FLAGS = ("allow_remote", "natural", "new", "wait")
 
 
 async def start_in_background(context: Context, arguments: Arguments, record: str) -> TunnelInfo:
@@ -115,10 +116,9 @@ def _failure(said: Path, code: int) -> CommanderError:
     """The error that the process ended with, read from its JSON."""
     text = said.read_text(encoding="utf-8", errors="replace")[-_SAID_LIMIT:]
     lines = [line for line in text.splitlines() if line.startswith('{"error"')]
-    kinds = {kind.exit_code: kind for kind in reversed(BY_CODE.values())}
-    kind = kinds.get(code, CommanderError)
     try:
         told = json.loads(lines[-1])["error"]
-        return kind(str(told["message"]), hint=str(told.get("hint", "")), code=str(told["code"]))
+        message, hint, name = str(told["message"]), str(told.get("hint", "")), str(told["code"])
     except (IndexError, ValueError, KeyError, TypeError):
-        return kind(f"the background process ended with code {code}")
+        message, hint, name = f"the background process ended with code {code}", "", ""
+    return error_of_code(code, message, hint=hint, code=name)

@@ -7,43 +7,74 @@ import shlex
 from commander.hosting.model import TunnelInfo
 from commander.plugin.results import Document, Plain
 from commander.wire.records import RecordData
+from plugins.pam.tunnel.local_names import certificate_line, explain_name
 
 # The client program and default port of each kind of database, by `databaseType`.
 _CLIENT_OF = {"postgresql": "psql", "mysql": "mysql", "mariadb": "mysql"}
 _PORTS = {22: "ssh", 5432: "psql", 3306: "mysql", 80: "curl", 8080: "curl"}
 
 
-def describe_endpoint(tunnel: TunnelInfo, record: RecordData, *, user: str) -> Document:
-    """The box with the endpoint, a client line and what to type next; as JSON its values."""
+def describe_endpoint(
+    tunnel: TunnelInfo, record: RecordData, *, user: str, resolved: tuple[str, ...] = ()
+) -> Document:
+    """
+    The box with the endpoint, a client line and what to type next; as JSON its values.
+
+    `resolved` is what this machine says about a natural endpoint's name.
+    """
     connect = connect_line(tunnel, record, user=user)
     values: dict[str, Plain] = {
         "tunnel_id": tunnel.tunnel,
         "record_uid": tunnel.record,
         "record": tunnel.title,
-        "host": tunnel.local_host,
+        "host": "" if tunnel.unix else tunnel.local_host,
         "port": tunnel.local_port,
+        "unix": tunnel.unix,
+        "name": tunnel.local_name,
+        "also": list(tunnel.also),
         "remote": tunnel.remote,
         "path": tunnel.path,
         "gateway_uid": tunnel.gateway,
         "pid": tunnel.pid,
         "connect": connect,
     }
-    return Document(values, text=_box(tunnel, connect))
-
-
-def _box(tunnel: TunnelInfo, connect: str) -> str:
-    line = (
-        f"Endpoint {tunnel.tunnel}: Listening on: {_address(tunnel.local_host)}:{tunnel.local_port}"
-    )
-    border = "+" + "-" * (len(line) + 4) + "+"
     steps = [("Connect", connect)] if connect else []
-    steps += [
+    steps += _name_lines(tunnel, record, resolved)
+    return Document(values, text=_box(tunnel, steps))
+
+
+def _name_lines(
+    tunnel: TunnelInfo, record: RecordData, resolved: tuple[str, ...]
+) -> list[tuple[str, str]]:
+    if not tunnel.local_name:
+        return []
+    host, port = tunnel.local_host, tunnel.local_port
+    is_beside = f"127.0.0.1:{port}" in tunnel.also
+    lines = explain_name(tunnel.local_name, host, port, resolved=resolved, is_beside=is_beside)
+    certificate = certificate_line(tunnel.remote, host, port, client_program(tunnel, record))
+    return [*lines, certificate] if certificate else lines
+
+
+def _box(tunnel: TunnelInfo, steps: list[tuple[str, str]]) -> str:
+    line = f"Endpoint {tunnel.tunnel}: Listening on: {local_address(tunnel)}"
+    border = "+" + "-" * (len(line) + 4) + "+"
+    steps = [
+        *steps,
         ("View all open tunnels", "pam tunnel list"),
         ("Tail logs on open tunnel", f"pam tunnel tail {tunnel.tunnel}"),
         ("Stop a tunnel", f"pam tunnel stop {tunnel.tunnel}"),
     ]
-    told = [f"{name:<24}: {value}" for name, value in steps]
+    told = [f"{name:<24}: {value}" if name else f"{'':<26}{value}" for name, value in steps]
     return "\n".join(["", border, f"|  {line}  |", border, *told])
+
+
+def local_address(tunnel: TunnelInfo) -> str:
+    """Where a tunnel listens, as people write it."""
+    if tunnel.unix:
+        return tunnel.unix
+    if not tunnel.local_port:
+        return "stdin and stdout"
+    return f"{_address(tunnel.local_host)}:{tunnel.local_port}"
 
 
 def _address(host: str) -> str:
@@ -62,6 +93,8 @@ def client_program(tunnel: TunnelInfo, record: RecordData) -> str:
 
 def connect_line(tunnel: TunnelInfo, record: RecordData, *, user: str) -> str:
     """A line to paste into another terminal."""
+    if tunnel.unix:
+        return shlex.join(_unix_words(tunnel, record, user))
     host, port = tunnel.local_host, str(tunnel.local_port)
     match client_program(tunnel, record):
         case "psql":
@@ -79,17 +112,49 @@ def connect_line(tunnel: TunnelInfo, record: RecordData, *, user: str) -> str:
     return shlex.join(words)
 
 
-def client_variables(tunnel: TunnelInfo, record: RecordData, *, user: str) -> dict[str, str]:
-    """Variables for `--run`: PAM_HOST, PAM_PORT and those that the fitting client reads."""
-    host, port = tunnel.local_host, str(tunnel.local_port)
-    variables = {"PAM_HOST": host, "PAM_PORT": port, "PAM_TUNNEL": tunnel.tunnel}
+def _unix_words(tunnel: TunnelInfo, record: RecordData, user: str) -> list[str]:
+    name = _database(record)
     match client_program(tunnel, record):
-        case "psql":
-            own = {"PGHOST": host, "PGPORT": port, "PGUSER": user, "PGDATABASE": _database(record)}
+        case "psql" if place := _postgres_socket(tunnel.unix):
+            words = ["psql", "-h", place[0], "-p", place[1], *(["-U", user] if user else [])]
+            return [*words, *([name] if name else [])]
         case "mysql":
-            own = {"MYSQL_HOST": host, "MYSQL_TCP_PORT": port}
+            words = ["mysql", "-S", tunnel.unix, *(["-u", user] if user else []), "-p"]
+            return [*words, *([name] if name else [])]
+        case "ssh":
+            host = tunnel.remote.rpartition(":")[0]
+            proxy = f"ProxyCommand=nc -U {shlex.quote(tunnel.unix)}"
+            return ["ssh", "-o", proxy, f"{user}@{host}" if user else host]
+        case "curl":
+            return ["curl", "--unix-socket", tunnel.unix, "http://localhost/"]
         case _:
-            own = {}
+            return []
+
+
+def _postgres_socket(path: str) -> tuple[str, str] | None:
+    """The directory and port under which libpq finds a socket: it must be called `.s.PGSQL.PORT`."""
+    directory, _, name = path.rpartition("/")
+    port = name.removeprefix(".s.PGSQL.")
+    return (directory, port) if port != name and port.isdecimal() else None
+
+
+def client_variables(tunnel: TunnelInfo, record: RecordData, *, user: str) -> dict[str, str]:
+    """
+    Variables for `--run`: PAM_HOST and PAM_PORT, or PAM_SOCKET for a Unix socket, and those that the
+    fitting client reads.
+    """
+    host, port, program = tunnel.local_host, str(tunnel.local_port), client_program(tunnel, record)
+    variables = {"PAM_TUNNEL": tunnel.tunnel}
+    if tunnel.unix:
+        variables["PAM_SOCKET"] = tunnel.unix
+        host, port = (_postgres_socket(tunnel.unix) if program == "psql" else None) or ("", "")
+    else:
+        variables |= {"PAM_HOST": host, "PAM_PORT": port}
+    own: dict[str, str] = {}
+    if program == "psql" and host:
+        own = {"PGHOST": host, "PGPORT": port, "PGUSER": user, "PGDATABASE": _database(record)}
+    elif program == "mysql":
+        own = {"MYSQL_HOST": host, "MYSQL_TCP_PORT": port, "MYSQL_UNIX_PORT": tunnel.unix}
     return variables | {name: value for name, value in own.items() if value}
 
 

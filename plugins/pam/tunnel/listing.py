@@ -1,4 +1,4 @@
-"""`pam tunnel list`, `show` and `stop`: tunnels of this process and of the user's others."""
+"""`pam tunnel list` and `stop`: tunnels of this process and of the user's others."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from commander.hosting.host import Hosting, hosting_of
 from commander.hosting.model import TunnelInfo, match_tunnels
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context
-from commander.plugin.results import Column, Document, Done, Plain, Shape, Table
+from commander.plugin.results import Column, Done, Plain, Shape, Table
+from plugins.pam.tunnel.endpoint import local_address
 
-_COLUMNS = (
+COLUMNS = (
     Column("record", "Record"),
     Column("remote", "Remote"),
     Column("local", "Local"),
@@ -27,6 +28,8 @@ _COLUMNS = (
     Column("streams_total", detail=True),
     Column("pid", "PID", detail=True),
     Column("mode", detail=True),
+    Column("name", detail=True),
+    Column("file", detail=True),
     Column("since", shape=Shape.TIME, detail=True),
 )
 
@@ -35,30 +38,8 @@ async def list_tunnels(context: Context, arguments: Arguments) -> Table:
     """List all open tunnels."""
     tunnels = await hosting_of(context.tunnels).list_all()
     now = context.clock.now()
-    rows = [_row(tunnel, now) for tunnel in sorted(tunnels, key=lambda t: (t.title, t.since))]
-    return Table(_COLUMNS, rows, empty="No tunnels are open.")
-
-
-async def show_tunnel(context: Context, arguments: Arguments) -> Document:
-    """Show one tunnel with a row for each of its streams."""
-    hosting = hosting_of(context.tunnels)
-    tunnel = await _one(hosting, arguments.text("tunnel"))
-    detailed = await hosting.show(tunnel)
-    values: dict[str, Plain] = dict(_row(detailed, context.clock.now()))
-    values["reason"] = detailed.reason
-    values["generation"] = detailed.generation
-    values["open_streams"] = [
-        {
-            "stream": stream.stream,
-            "program": stream.program,
-            "since": stream.since,
-            "bytes_in": stream.bytes_in,
-            "bytes_out": stream.bytes_out,
-        }
-        for stream in detailed.streams
-    ]
-    shapes = {column.key: column.shape for column in _COLUMNS}
-    return Document(values, title=detailed.title, shapes=shapes)
+    rows = [row_of(tunnel, now) for tunnel in sorted(tunnels, key=lambda t: (t.title, t.since))]
+    return Table(COLUMNS, rows, empty="No tunnels are open.")
 
 
 async def stop_tunnels(context: Context, arguments: Arguments) -> Done:
@@ -82,7 +63,8 @@ async def stop_tunnels(context: Context, arguments: Arguments) -> Done:
     return Done(said, {"stopped": [tunnel.tunnel for tunnel in found]})
 
 
-async def _one(hosting: Hosting, wanted: str) -> TunnelInfo:
+async def one_tunnel(hosting: Hosting, wanted: str) -> TunnelInfo:
+    """The one open tunnel of this name. Raises NotFound, or Conflict for several."""
     found = match_tunnels(wanted, await hosting.list_all())
     if not found:
         raise _not_found(wanted)
@@ -102,11 +84,12 @@ def _ambiguous(wanted: str, found: list[TunnelInfo]) -> Conflict:
     )
 
 
-def _row(tunnel: TunnelInfo, now: float) -> dict[str, Plain]:
+def row_of(tunnel: TunnelInfo, now: float) -> dict[str, Plain]:
+    """A tunnel's row in `pam tunnel list`."""
     return {
         "record": tunnel.title,
         "remote": tunnel.remote,
-        "local": f"{tunnel.local_host}:{tunnel.local_port}",
+        "local": local_address(tunnel),
         "path": tunnel.path,
         "status": tunnel.status,
         "up": max(0.0, now - tunnel.since),
@@ -121,5 +104,7 @@ def _row(tunnel: TunnelInfo, now: float) -> dict[str, Plain]:
         "streams_total": tunnel.streams_total,
         "pid": tunnel.pid,
         "mode": tunnel.mode,
+        "name": tunnel.name or tunnel.local_name,
+        "file": tunnel.file,
         "since": tunnel.since,
     }

@@ -23,6 +23,15 @@ _START = Command(
         _RECORD,
         option("--host", "-o", default="127.0.0.1", help="local address: 127.x.y.z or ::1"),
         option("--port", "-p", kind=ArgumentKind.PORT, help="local port, exactly this one"),
+        flag(
+            "--natural",
+            help="the target's own port, on an address of this record's own (127.x.y.z), and a name",
+        ),
+        option("--unix", kind=ArgumentKind.PATH, help="listen at this Unix socket, for you alone"),
+        flag(
+            "--stdio",
+            help="carry one connection on stdin and stdout, as ssh's ProxyCommand needs it",
+        ),
         flag("--allow-remote", help="let --host be an address that other machines can reach"),
         option("--target-host", "-th", help="another target host, where the record allows it"),
         option(
@@ -48,7 +57,12 @@ _START = Command(
         option("--ticket", "-tk", default="", help="ticket number, for the audit log"),
         flag("--wait", "-w", help="wait for the gateway to come online, up to --timeout"),
     ),
-    exclusive=(("foreground", "background", "run", "command"),),
+    exclusive=(
+        ("foreground", "background", "run", "command", "stdio"),
+        ("unix", "port", "stdio"),
+        ("unix", "natural", "stdio", "allow_remote"),
+        ("stdio", "pid_file"),
+    ),
     handler="plugins.pam.tunnel.start:start",
 )
 
@@ -65,10 +79,10 @@ _LIST = Command(
 _SHOW = Command(
     path="pam tunnel show",
     aliases=("pam t show",),
-    summary="show one tunnel with its streams",
+    summary="show one tunnel: path, streams and their programs, limits; or why it ended",
     example='pam tunnel show "Orders DB"',
     arguments=(_TUNNEL,),
-    handler="plugins.pam.tunnel.listing:show_tunnel",
+    handler="plugins.pam.tunnel.showing:show_tunnel",
     needs_login=False,
 )
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from commander.errors import CommanderError, NotAllowed, NotFound, UsageError
 from commander.hosting.conversation import Position, TunnelRequest
-from commander.plugin.command import Arguments
-from commander.plugin.context import Context
+from commander.ids import FolderUid
 from commander.vault.opening import tunnel_seed
 from commander.vault.replica import OpenRecord
 from commander.vault.session import Vault
@@ -24,14 +23,29 @@ class Plan:
     request: TunnelRequest
     user: str
 
+    @property
+    def remote_port(self) -> int:
+        """The target's port."""
+        return int(self.request.remote.rpartition(":")[2])
 
-def plan_tunnel(context: Context, arguments: Arguments) -> Plan:
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a user asks for: a record by UID, title or path, and what goes to the gateway with it."""
+
+    record: str
+    target_host: str = ""
+    target_port: int = 0
+    reason: str = ""
+    ticket: str = ""
+
+
+def plan_tunnel(vault: Vault, wanted: Wanted, *, base: FolderUid | None = None) -> Plan:
     """
     Look everything up in the vault. Raises NotFound, Conflict, NotAllowed or UsageError that says
     what to type; the gateway checks all of it again.
     """
-    vault = context.vault
-    record = vault.find_record(arguments.text("record"), base=context.location.folder)
+    record = vault.find_record(wanted.record, base=base)
     settings = _resource_settings(vault, record)
     configuration = _configuration(vault, record, settings)
     gateway = vault.state.gateways.get(configuration.gateway)
@@ -40,7 +54,7 @@ def plan_tunnel(context: Context, arguments: Arguments) -> Plan:
             f"the gateway of the PAM configuration of {record.data.title!r} was removed",
             hint="pam gateway new makes another; pam config edit names it",
         )
-    parameters = _parameters(arguments, settings)
+    parameters = _parameters(wanted, settings)
     host, port = record.data.host_and_port()
     host = parameters.target_host or host
     port = parameters.target_port or settings.tunnel.remote_port or port
@@ -98,16 +112,15 @@ def _configuration(
     return found
 
 
-def _parameters(arguments: Arguments, settings: ResourceSettings) -> TunnelParameters:
-    host = arguments.text_or_none("target_host") or ""
-    port = arguments.integer_or_none("target_port") or 0
+def _parameters(wanted: Wanted, settings: ResourceSettings) -> TunnelParameters:
+    host, port = wanted.target_host, wanted.target_port
     if (host or port) and not settings.allow_supply_host:
         raise NotAllowed(
             "this record does not let another target be given",
             code="target-override-not-allowed",
             hint="pam tunnel edit RECORD --allow-supply-host on",
         )
-    return TunnelParameters(host, port, arguments.text("reason"), arguments.text("ticket"))
+    return TunnelParameters(host, port, wanted.reason, wanted.ticket)
 
 
 def _login_name(vault: Vault, settings: ResourceSettings) -> str:

@@ -8,15 +8,16 @@ from collections import deque
 from pathlib import Path
 
 from commander.errors import Conflict, NotFound, Unreachable
+from commander.hosting.ends import FAILED, TIMED_OUT, UNREACHABLE, explain_end
 from commander.hosting.host import hosting_of
 from commander.hosting.journal import CLOSED, Follower, Value, describe
 from commander.hosting.model import match_tunnels
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context
+from plugins.pam.tunnel.logs import ended_logs
 
 POLL_S = 0.2
-# How the log names an end that nobody asked for.
-_LOST = {"path-lost", "protocol-error", "hello-failed", "internal", "other", "host-lost"}
+_LOST = (FAILED, UNREACHABLE, TIMED_OUT)
 
 
 async def tail(context: Context, arguments: Arguments) -> None:
@@ -38,8 +39,17 @@ async def tail(context: Context, arguments: Arguments) -> None:
             end = end or await _follow(context, arguments, follower, path.stem)
     finally:
         follower.close()
-    if end is not None and str(end.get("code")) in _LOST:
-        raise Unreachable(f"the tunnel was lost: {end.get('reason') or end.get('code')}")
+    if end is not None:
+        _raise_lost(end)
+
+
+def _raise_lost(end: dict[str, Value]) -> None:
+    """A tunnel that was lost is code 6, however; one that was ended, by whomever, is a clean end."""
+    ending = explain_end(str(end.get("code")), str(end.get("reason") or ""))
+    if ending.exit_code in _LOST:
+        raise Unreachable(
+            f"the tunnel was lost: {ending.sentence}", code=ending.code, hint=ending.hint
+        )
 
 
 async def _follow(
@@ -71,10 +81,7 @@ async def _find_log(context: Context, wanted: str) -> Path:
         raise Conflict(f"{wanted!r} names several tunnels: {names}", hint="give a tunnel id")
     if open_now:
         return context.paths.tunnel_log(open_now[0].tunnel)
-    bare = wanted.rstrip("=")
-    directory = context.paths.tunnel_logs
-    logs = sorted(directory.glob("*.jsonl")) if directory.is_dir() else []
-    ended = [path for path in logs if len(bare) >= 4 and path.stem.startswith(bare)]
+    ended = ended_logs(context.paths, wanted)
     if len(ended) != 1:
         raise NotFound(
             f"no tunnel is or was called {wanted!r}",

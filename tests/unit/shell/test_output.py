@@ -233,3 +233,25 @@ def test_values_that_do_not_fit_their_shape() -> None:
 def test_width_of_text() -> None:
     """Combining marks take no column, East Asian letters two."""
     assert text_width("e\u0301中a") == 4
+
+
+def test_a_document_has_parts_of_many_rows() -> None:
+    """People see each part as a table below the values, scripts as a list under its key."""
+    streams = Table(
+        (Column("pid"), Column("bytes_in", shape=Shape.SIZE)), [{"pid": 7, "bytes_in": 2048}]
+    )
+    none = Table((Column("pid"),), [], empty="No links.")
+    document = Document({"path": "relay"}, tables={"streams": streams, "links": none})
+
+    assert to_plain(document) == {
+        "path": "relay", "streams": [{"pid": 7, "bytes_in": 2048}], "links": [],
+    }  # fmt: skip
+    lines = render_plain(document).splitlines()
+    assert lines[0] == "path : relay"
+    assert lines[2].split() == ["Pid", "Bytes", "In"]
+    assert lines[4].split() == ["7", "2.0", "KiB"]
+    assert lines[-1] == "No links."
+    assert "2.0 KiB" in render_rich(document, width=80, colour=False)
+    assert to_plain(choose_columns(document, ["path"])) == {"path": "relay"}
+    assert json.loads(render_json(document, one_line=True)) == to_plain(document)
+    assert render_json(document, one_line=True).count("\n") == 1

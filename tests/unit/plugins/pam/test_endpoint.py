@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from commander.hosting.model import TunnelInfo
@@ -96,3 +97,49 @@ def test_an_ipv6_endpoint_is_written_in_brackets() -> None:
 
     assert "[::1]:49152" in text
     assert "curl 'http://[::1]:49152/'" in text
+
+
+def unix_info(path: str, remote: str = "db:5432") -> TunnelInfo:
+    return msgspec.structs.replace(info(remote), local_host=path, local_port=0, unix=path)
+
+
+def test_a_unix_socket_is_an_endpoint() -> None:
+    """Each client's own way to name one; libpq finds it only under its own kind of name."""
+    orders = record("pamDatabase", databaseType="postgresql", connectDatabase="orders")
+    mysql = record("pamDatabase", databaseType="mysql")
+
+    named = unix_info("/run/x/.s.PGSQL.5432")
+    assert connect_line(named, orders, user="app") == "psql -h /run/x -p 5432 -U app orders"
+    variables = client_variables(named, orders, user="app")
+    assert variables["PGHOST"] == "/run/x"
+    assert variables["PAM_SOCKET"] == "/run/x/.s.PGSQL.5432"
+    assert "PAM_PORT" not in variables
+    other = unix_info("/run/x/db.sock")
+    assert connect_line(other, orders, user="app") == ""
+    assert "PGHOST" not in client_variables(other, orders, user="app")
+    assert connect_line(other, mysql, user="app") == "mysql -S /run/x/db.sock -u app -p"
+    assert client_variables(other, mysql, user="")["MYSQL_UNIX_PORT"] == "/run/x/db.sock"
+    ssh = connect_line(unix_info("/run/x/s", "host:22"), record("pamMachine"), user="ann")
+    assert ssh == "ssh -o 'ProxyCommand=nc -U /run/x/s' ann@host"
+    web = connect_line(unix_info("/run/x/s", "host:80"), record("pamMachine"), user="")
+    assert web == "curl --unix-socket /run/x/s http://localhost/"
+    assert (
+        "Listening on: /run/x/s " in describe_endpoint(unix_info("/run/x/s"), orders, user="").text
+    )
+
+
+def test_a_natural_endpoint_says_what_its_name_is_good_for() -> None:
+    """The address first, the name as far as it leads here, the target's own name for certificates."""
+    orders = record("pamDatabase", databaseType="postgresql")
+    natural = msgspec.structs.replace(
+        info("db.corp:5432", "127.80.1.2"),
+        local_port=5432,
+        local_name="orders-db.localhost",
+        also=("127.0.0.1:5432",),
+    )
+    document = describe_endpoint(natural, orders, user="app", resolved=())
+
+    assert document.values["name"] == "orders-db.localhost"
+    assert "127.80.1.2:5432" in document.text
+    assert "works in browsers and curl" in document.text
+    assert "As db.corp              : psql" in document.text
