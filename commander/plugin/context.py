@@ -66,6 +66,10 @@ class Console(Protocol):
         """
         ...
 
+    def emit_data(self, data: bytes) -> None:
+        """Write bytes of the result to stdout exactly; on a terminal as text that is safe there."""
+        ...
+
     async def ask(self, question: str, *, default: str = "", flag: str = "") -> str:
         """
         Ask for a line. Raises UsageError naming `flag` without a terminal (or `default` is used),

@@ -47,6 +47,7 @@ class FakeConsole:
         self.notices: list[str] = []
         self.emitted: list[str] = []
         self.shown: list[Result] = []
+        self.data = b""
         self.questions: list[str] = []
         self.is_interactive = bool(answers)
 
@@ -64,6 +65,10 @@ class FakeConsole:
     def show(self, result: Result, format: str) -> None:
         """Record it."""
         self.shown.append(result)
+
+    def emit_data(self, data: bytes) -> None:
+        """Record it."""
+        self.data += data
 
     async def ask(self, question: str, *, default: str = "", flag: str = "") -> str:
         """Give the next answer, or behave as without a terminal."""

@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 import threading
-from typing import Any, TextIO
+from typing import IO, Any, AnyStr
 
 from commander.errors import CommanderError, Interrupted, InvalidInput, UsageError
 from commander.plugin.results import Result
@@ -81,6 +81,15 @@ class StreamConsole:
         else:
             self.result(render(shown, Wanted(format=format), self._terminal))
 
+    def emit_data(self, data: bytes) -> None:
+        """Write bytes of a result to stdout; a terminal gets them escaped."""
+        if self._terminal.stdout:
+            self._write(sys.stdout, escape_text(data.decode("utf-8", "backslashreplace")))
+            return
+        # Past the text layer, which would change line ends and what is no UTF-8.
+        self._write(sys.stdout, "")
+        self._write(sys.stdout.buffer, data)
+
     def result(self, text: str) -> None:
         """Write a rendered result to stdout; it has passed the gate already."""
         self._write(sys.stdout, text)
@@ -89,7 +98,7 @@ class StreamConsole:
         """Write a rendered error to stderr; it has passed the gate already."""
         self._write(sys.stderr, text)
 
-    def _write(self, stream: TextIO, text: str) -> None:
+    def _write(self, stream: IO[AnyStr], text: AnyStr) -> None:
         self.clear_progress()
         try:
             stream.write(text)
