@@ -54,26 +54,34 @@ async def run_program(
     pumps = [
         _Pump(target, found) for target, found in ((_STDOUT, stdout), (_STDERR, stderr)) if found
     ]
-    ends = {pump.target: pump.write_end for pump in pumps}
-    try:
-        child = await asyncio.create_subprocess_exec(
-            *words, env=dict(environment), stdout=ends.get(_STDOUT), stderr=ends.get(_STDERR)
-        )
-    except OSError as error:
+    # Before the program starts: a signal that comes meanwhile is the program's too.
+    with _signals_passed_on() as passing:
+        try:
+            child = await _start(words, environment, pumps)
+        except OSError as error:
+            for pump in pumps:
+                pump.abandon()
+            raise _not_started(words[0], error) from None
         for pump in pumps:
-            pump.abandon()
-        raise _not_started(words[0], error) from None
-    for pump in pumps:
-        pump.start()
-    try:
-        with _signals_passed_on(child):
+            pump.start()
+        try:
+            passing.to(child)
             code = await child.wait()
             for pump in pumps:
                 await pump.wait()
-    except asyncio.CancelledError:
-        await _end(child, stop_s)
-        raise
+        except asyncio.CancelledError:
+            await _end(child, stop_s)
+            raise
     return 128 - code if code < 0 else code
+
+
+async def _start(
+    words: Sequence[str], environment: Mapping[str, str], pumps: Sequence[_Pump]
+) -> asyncio.subprocess.Process:
+    ends = {pump.target: pump.write_end for pump in pumps}
+    return await asyncio.create_subprocess_exec(
+        *words, env=dict(environment), stdout=ends.get(_STDOUT), stderr=ends.get(_STDERR)
+    )
 
 
 def _not_started(name: str, error: OSError) -> Exception:
@@ -175,17 +183,36 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-@contextlib.contextmanager
-def _signals_passed_on(child: asyncio.subprocess.Process) -> Iterator[None]:
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        # A terminal sends Ctrl-C to the whole foreground group, so the program has it already. A
-        # handler that does nothing, unlike SIG_IGN, is not inherited.
-        if child.returncode is None and not (number in _FROM_TERMINAL and _is_foreground()):
+class _Passing:
+    """Where signals go: to the program, or, before it has started, to it once it has."""
+
+    def __init__(self) -> None:
+        self._child: asyncio.subprocess.Process | None = None
+        self._waiting: list[int] = []
+
+    def to(self, child: asyncio.subprocess.Process) -> None:
+        """The program has started."""
+        self._child = child
+        while self._waiting:
+            self.handle(self._waiting.pop(0), None)
+
+    def handle(self, number: int, _frame: FrameType | None) -> None:
+        """Take a signal, as a handler of the system does."""
+        child = self._child
+        if child is None:
+            self._waiting.append(number)
+        elif child.returncode is None and not (number in _FROM_TERMINAL and _is_foreground()):
+            # A terminal sends Ctrl-C to the whole foreground group, so there the program has it
+            # already. A handler that does nothing, unlike SIG_IGN, is not inherited.
             _signal([child.pid], signal.Signals(number))
 
-    before = {number: signal.signal(number, pass_on) for number in _FORWARDED}
+
+@contextlib.contextmanager
+def _signals_passed_on() -> Iterator[_Passing]:
+    passing = _Passing()
+    before = {number: signal.signal(number, passing.handle) for number in _FORWARDED}
     try:
-        yield
+        yield passing
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -91,8 +91,8 @@ def test_a_session_runs_programs(ann: User, product: Product) -> None:
     """On the terminal, with completion of flags; Ctrl-C ends the program, not the session."""
     terminal = Terminal(ann, product.family.mark)
     terminal.prompt()
-    terminal.child.send("exec --env-f")
-    terminal.expect("--env-file")
+    terminal.child.send("exec --env-f\t")
+    terminal.expect("ile")
     terminal.child.send("\x15")
     terminal.type(f"exec --mask --env 'P={NOTATION}' -- sh -c 'echo \"<$P>\"; sleep 600'")
     terminal.expect(r"<\*\*\*\*\*\*\*\*>")

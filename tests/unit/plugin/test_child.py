@@ -85,7 +85,7 @@ async def test_what_is_no_program_is_named() -> None:
         with pytest.raises(error, match=name[:20]):
             await run_program([name], PATH, stdout=Upper())
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT])
