@@ -112,6 +112,20 @@ class TunnelPaths(Event, frozen=True):
     reason: SensitiveText
 
 
+class TargetCheck(Event, frozen=True):
+    """A gateway is about to connect a record's target once, for a diagnosis; no byte is sent to it."""
+
+    conversation: PublicUid
+    user: PublicUid
+    device: PublicUid
+    gateway: PublicUid
+    record: PublicUid
+    configuration: PublicUid
+    log_seq: PublicCount
+    target_host: SensitiveText
+    target_port: SensitiveCount
+
+
 class StreamRefused(Event, frozen=True):
     """A connection to a tunnel's port was refused, as when it came from another `os_user`."""
 
@@ -199,6 +213,7 @@ KINDS: dict[str, type[Event]] = {
     "tunnel-outcome": TunnelOutcome,
     "path-attached": PathAttached,
     "tunnel-paths": TunnelPaths,
+    "target-check": TargetCheck,
     "stream-refused": StreamRefused,
     "enrolled": Enrolled,
     "token-refused": TokenRefused,

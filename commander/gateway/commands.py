@@ -22,7 +22,9 @@ from commander.ids import is_uid
 from commander.tunnel.seal import MAX_GENERATION
 from commander.wire.commands import (
     ATTACH_PATH,
+    CHECK_TARGET,
     LIFETIME_S,
+    PROBE_TUNNEL,
     START_TUNNEL,
     VERSION,
     Command,
@@ -38,7 +40,12 @@ MAX_REASON = 512
 HASH_BYTES = 32
 
 Parameters = TunnelParameters | PathParameters
-ACTIONS: dict[str, type[Parameters]] = {START_TUNNEL: TunnelParameters, ATTACH_PATH: PathParameters}
+ACTIONS: dict[str, type[Parameters]] = {
+    START_TUNNEL: TunnelParameters,
+    ATTACH_PATH: PathParameters,
+    CHECK_TARGET: TunnelParameters,
+    PROBE_TUNNEL: TunnelParameters,
+}
 """Every action that is known here, and what its parameters are."""
 
 

@@ -20,6 +20,12 @@ PATHS_BURST: Final = 10.0
 USER_PATHS_PER_S: Final = 50.0
 USER_PATHS_BURST: Final = 1000.0
 """Commands for further paths of all tunnels of a user: each of them may come back at once."""
+CHECKS_PER_S: Final = 0.5
+CHECKS_BURST: Final = 20.0
+"""Checks of a target and probe tunnels of one user together."""
+PROBE_BYTES: Final = 64 * 1024 * 1024
+PROBE_TUNNEL_S: Final = 30.0
+"""What one probe tunnel may carry, both directions together, and how long it may live."""
 MAX_ATTEMPTS: Final = 3
 """Commands for further paths of one tunnel whose paths are being opened."""
 MAX_COMMANDS_AT_ONCE: Final = 64
@@ -97,11 +103,16 @@ class StartLimits:
         self._tunnels = tunnels
         self._tunnels_per_user = tunnels_per_user
         self._starts = _Buckets(STARTS_PER_S, STARTS_BURST)
+        self._checks = _Buckets(CHECKS_PER_S, CHECKS_BURST)
         self._paths = _Buckets(USER_PATHS_PER_S, USER_PATHS_BURST)
 
     def may_ask(self, user: str, now: float) -> bool:
         """Count one command of a user; False when it asks too often."""
         return self._starts.take(user, now)
+
+    def may_check(self, user: str, now: float) -> bool:
+        """The same for checks and probes, of which a person needs few."""
+        return self._checks.take(user, now)
 
     def may_ask_for_path(self, user: str, now: float) -> bool:
         """The same for further paths of a user's live tunnels."""

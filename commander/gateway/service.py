@@ -18,6 +18,7 @@ from commander.clock import Clock
 from commander.crypto.box import BoxPrivateKey
 from commander.crypto.signing import SigningKey
 from commander.errors import CommanderError, Refused
+from commander.gateway.checking import TargetChecker
 from commander.gateway.commands import (
     Genuine,
     NonceMemory,
@@ -42,6 +43,8 @@ from commander.gateway.targets import Resolve, TargetRule, resolve_name
 from commander.tunnel.codes import CloseCode
 from commander.wire.commands import (
     ATTACH_PATH,
+    CHECK_TARGET,
+    PROBE_TUNNEL,
     START_TUNNEL,
     Deliver,
     Reply,
@@ -119,18 +122,33 @@ class CommandService:
             limits=self._limits,
             resolve=resolve,
         )
-        further = FurtherPaths(
-            self._judge,
-            follower=follower,
-            sessions=sessions,
-            paths=paths,
-            limits=self._limits,
-            clock=clock,
-        )
         self._handlers: dict[str, Handler] = {
             START_TUNNEL: self._start,
-            ATTACH_PATH: further.open,
+            ATTACH_PATH: self._further_paths(paths).open,
+            CHECK_TARGET: self._checker(rule, resolve).check,
+            PROBE_TUNNEL: self._probe,
         }
+
+    def _further_paths(self, paths: PathKinds) -> FurtherPaths:
+        return FurtherPaths(
+            self._judge,
+            follower=self._follower,
+            sessions=self.sessions,
+            paths=paths,
+            limits=self._limits,
+            clock=self._clock,
+        )
+
+    def _checker(self, rule: TargetRule, resolve: Resolve) -> TargetChecker:
+        return TargetChecker(
+            self._judge,
+            follower=self._follower,
+            rule=rule,
+            write=self._write,
+            limits=self._limits,
+            clock=self._clock,
+            resolve=resolve,
+        )
 
     def drain(self) -> None:
         """Open no further tunnel."""
@@ -171,6 +189,11 @@ class CommandService:
     async def _start(self, genuine: Genuine) -> bytes:
         if not self._limits.may_ask(genuine.user, self._clock.monotonic()):
             raise Refused("too many commands; try again later", code=Code.LIMIT_REACHED)
+        return await self.starter.start(await self._judge.judge(genuine))
+
+    async def _probe(self, genuine: Genuine) -> bytes:
+        if not self._limits.may_check(genuine.user, self._clock.monotonic()):
+            raise Refused("too many probes; try again in a minute", code=Code.LIMIT_REACHED)
         return await self.starter.start(await self._judge.judge(genuine))
 
     # --- checks --------------------------------------------------------------------------------

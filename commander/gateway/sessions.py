@@ -13,7 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from commander import tasks
 from commander.audit.events import Event, PathAttached, TunnelKilled, clip
@@ -26,12 +26,13 @@ from commander.gateway.limits import HELLO_S, MAX_ATTEMPTS, PATHS_BURST, PATHS_P
 from commander.gateway.offers import Carrier, Prepared
 from commander.gateway.rights import Rights, ends_at, judge_rights
 from commander.gateway.tally import Tally
-from commander.gateway.targets import TargetConnector
+from commander.gateway.targets import Target
 from commander.gateway.totals import Totals
 from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.engine import TunnelEnd
 from commander.tunnel.keys import ConversationKeys
 from commander.tunnel.reports import TunnelLimits
+from commander.tunnel.target import MakeProtocol
 
 _log = logging.getLogger(__name__)
 WriteEvent = Callable[[Event], Awaitable[None]]
@@ -46,13 +47,26 @@ class Attempt:
     prepared: Prepared
 
 
+class FarEnd(Protocol):
+    """What a tunnel's streams are connected to, and the name that audit gives it."""
+
+    @property
+    def target(self) -> Target:
+        """Where it leads."""
+        ...
+
+    async def __call__(self, meta: bytes, make_protocol: MakeProtocol) -> None:
+        """Connect one stream. Raises StreamRefused."""
+        ...
+
+
 @dataclass
 class Session:
     """One tunnel of this gateway, what it rests on, and how it came to its end."""
 
     conversation: str
     rights: Rights
-    target: TargetConnector
+    target: FarEnd
     keys: ConversationKeys = field(repr=False)
     asked: tuple[str, int] = ("", 0)
     """Host and port that the command of its start named."""

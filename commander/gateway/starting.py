@@ -1,4 +1,4 @@
-"""`tunnel.start`: from a judged command to a tunnel whose intent is on disk."""
+"""`tunnel.start` and `tunnel.probe`: from a judged command to a tunnel whose intent is on disk."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from commander.gateway.judging import Judge, Plan, enforce, host_and_port
 from commander.gateway.limits import StartLimits
 from commander.gateway.offers import OpenOffer, Prepared, open_offer, prepare_paths
 from commander.gateway.paths import PathKinds
+from commander.gateway.probing import ProbeEnd
 from commander.gateway.sessions import Attempt, Session, Sessions, WriteEvent
 from commander.gateway.targets import (
     Resolve,
@@ -22,7 +23,7 @@ from commander.gateway.targets import (
     choose_target,
     resolve_name,
 )
-from commander.wire.commands import TunnelParameters
+from commander.wire.commands import START_TUNNEL, TunnelParameters
 
 
 class TunnelStarter:
@@ -53,7 +54,7 @@ class TunnelStarter:
         self._beginning: set[str] = set()
 
     async def start(self, plan: Plan) -> bytes:
-        """Begin a tunnel; the sealed answer. Raises Refused, or what the audit log raises."""
+        """Begin a tunnel, or for `tunnel.probe` one that ends here; the sealed answer. Raises Refused, or what the audit log raises."""
         user = plan.rights.user
         self._check_room(user)
         self._starting[user] += 1
@@ -87,14 +88,15 @@ class TunnelStarter:
         connector = TargetConnector(target, self._rule, resolve=self._resolve)
         await connector.check_now()
         opened = open_offer(plan)
-        session = Session(opened.conversation, plan.rights, connector, opened.keys, asked)
+        far_end = connector if plan.genuine.command.action == START_TUNNEL else ProbeEnd()
+        session = Session(opened.conversation, plan.rights, far_end, opened.keys, asked)
         prepared = await prepare_paths(self._paths, plan, opened, 1)
         try:
             await self._begin_once(plan, session, opened, prepared)
         except BaseException:
             await prepared.close()
             raise
-        return prepared.answer(opened, str(target))
+        return prepared.answer(opened, str(far_end.target))
 
     async def _begin_once(
         self, plan: Plan, session: Session, opened: OpenOffer, prepared: Prepared
@@ -133,3 +135,5 @@ class TunnelStarter:
             await self._sessions.tell_never_opened(session, refusal)
             enforce(refusal)
         self._sessions.open(session, attempt, self._follower.state)
+        if isinstance(session.target, ProbeEnd) and session.end is not None:
+            session.target.bound(session.end)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from commander.api.socket import Conversation, RouterSocket
 from commander.authority.refusals import EXPLANATIONS, Code
 from commander.clock import Clock
-from commander.codec import decode, encode
+from commander.codec import Message, decode, encode
 from commander.crypto.box import BoxPublicKey
 from commander.crypto.signing import SigningKey, VerifyKey
 from commander.errors import (
@@ -30,6 +31,7 @@ from commander.ids import new_uid
 from commander.tunnel.codes import Role
 from commander.tunnel.keys import ConversationKeys
 from commander.wire.commands import (
+    ATTACH_PATH,
     COMMAND_LIMIT,
     LIFETIME_S,
     NONCE_BYTES,
@@ -40,6 +42,7 @@ from commander.wire.commands import (
     Deliver,
     Offer,
     OfferAnswer,
+    PathParameters,
     Reply,
     TunnelParameters,
     open_reply,
@@ -52,6 +55,7 @@ _SERVER_CODES = frozenset(
     code for code, (said_by, _) in EXPLANATIONS.items() if "server" in said_by
 )
 MAX_TEXT = 500
+_M = TypeVar("_M", bound=Message)
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class TunnelRequest:
     tunnel_seed: bytes = field(repr=False)
     parameters: TunnelParameters
     connect_hint: str = ""
+    kinds: tuple[str, ...] = ()
+    """Kinds of path that the record's settings allow; none named: all. The gateway decides."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,15 @@ class Accepted:
     answer: OfferAnswer
 
 
+@dataclass
+class Agreed:
+    """The gateway carries a command out: its answer, unsealed, and the keys of the conversation."""
+
+    conversation: str
+    keys: ConversationKeys
+    answer: bytes
+
+
 async def ask_gateway(
     request: TunnelRequest,
     offer: Offer,
@@ -99,17 +114,62 @@ async def ask_gateway(
     position: Callable[[], Position],
     clock: Clock,
     timeout_s: float,
+    further: PathParameters | None = None,
+    action: str = START_TUNNEL,
 ) -> Accepted:
     """
-    Get a gateway's agreement to a tunnel.
+    Get a gateway's agreement to a tunnel, or to `further` paths of one that is open.
 
-    Raises Refused with the gateway's code, Unreachable when gateway or server is away, TimedOut,
-    Tampered for a reply that the gateway did not make.
+    `action` may be `tunnel.probe`, for a tunnel that ends at the gateway itself. Raises as `ask`.
+    """
+    agreed = await ask(
+        request,
+        action if further is None else ATTACH_PATH,
+        request.parameters if further is None else further,
+        offer,
+        router,
+        position=position,
+        clock=clock,
+        timeout_s=timeout_s,
+    )
+    return Accepted(agreed.conversation, agreed.keys, read_answer(OfferAnswer, agreed, request))
+
+
+def read_answer(kind: type[_M], agreed: Agreed, request: TunnelRequest) -> _M:
+    """Read what a gateway sealed for us. Raises Tampered when it is something else."""
+    try:
+        return decode(kind, agreed.answer, limit=COMMAND_LIMIT)
+    except InvalidInput:
+        raise _forged(request.gateway) from None
+
+
+async def ask(
+    request: TunnelRequest,
+    action: str,
+    parameters: Message,
+    offer: Offer,
+    router: RouterSocket,
+    *,
+    position: Callable[[], Position],
+    clock: Clock,
+    timeout_s: float,
+) -> Agreed:
+    """
+    Send a gateway a command about a record, in a conversation and with a secret of its own.
+
+    Asked once more when the gateway could not judge it yet. Raises Refused with the gateway's
+    code, Unreachable when gateway or server is away, TimedOut, Tampered for a reply that the
+    gateway did not make.
     """
     for may_repeat in (True, False):
         try:
             return await _ask_once(
-                request, offer, router, position=position(), clock=clock, timeout_s=timeout_s
+                request,
+                _Wanted(action, encode(parameters), encode(offer)),
+                router,
+                position=position(),
+                clock=clock,
+                timeout_s=timeout_s,
             )
         except Refused as refusal:
             if not may_repeat or refusal.code not in _ONCE_MORE:
@@ -117,15 +177,24 @@ async def ask_gateway(
     raise AssertionError("the second attempt returns or raises")
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What a command asks for, in bytes."""
+
+    action: str
+    parameters: bytes
+    offer: bytes
+
+
 async def _ask_once(
     request: TunnelRequest,
-    offer: Offer,
+    wanted: _Wanted,
     router: RouterSocket,
     *,
     position: Position,
     clock: Clock,
     timeout_s: float,
-) -> Accepted:
+) -> Agreed:
     uid, secret = new_uid(), secrets.token_bytes(SECRET_BYTES)
     keys = ConversationKeys(
         secret,
@@ -137,8 +206,8 @@ async def _ask_once(
         user=request.user,
     )
     signalling = keys.signalling(Role.CLIENT)
-    sealed_offer = signalling.seal(encode(offer))
-    command = _command(request, uid, secret, position, sealed_offer, now=int(clock.now()))
+    wanted = replace(wanted, offer=signalling.seal(wanted.offer))
+    command = _command(request, wanted, uid, secret, position, now=int(clock.now()))
     data = seal_command(command, request.device_key, BoxPublicKey(request.gateway_box_key))
     async with router.conversation(uid) as conversation:
         await conversation.send(request.gateway, data)
@@ -147,18 +216,23 @@ async def _ask_once(
     if not reply.accepted:
         raise _refusal(reply)
     try:
-        answer = decode(OfferAnswer, signalling.open(reply.answer), limit=COMMAND_LIMIT)
-    except (SealBroken, InvalidInput):
+        return Agreed(uid, keys, signalling.open(reply.answer))
+    except SealBroken:
         raise _forged(request.gateway) from None
-    return Accepted(uid, keys, answer)
 
 
 def _command(
-    request: TunnelRequest, uid: str, secret: bytes, position: Position, offer: bytes, *, now: int
+    request: TunnelRequest,
+    wanted: _Wanted,
+    uid: str,
+    secret: bytes,
+    position: Position,
+    *,
+    now: int,
 ) -> Command:
     return Command(
         version=VERSION,
-        action=START_TUNNEL,
+        action=wanted.action,
         gateway=request.gateway,
         device=request.device,
         conversation=uid,
@@ -171,8 +245,8 @@ def _command(
         log_seq=position.seq,
         log_hash=position.digest,
         secret=secret,
-        parameters=encode(request.parameters),
-        offer=offer,
+        parameters=wanted.parameters,
+        offer=wanted.offer,
     )
 
 

@@ -29,10 +29,17 @@ SECRET_BYTES = 32
 NONCE_BYTES = 16
 START_TUNNEL = "tunnel.start"
 ATTACH_PATH = "tunnel.path"
+CHECK_TARGET = "tunnel.check"
+PROBE_TUNNEL = "tunnel.probe"
+PROBE_PROGRAM = "diagnose"
+"""What the streams of a probe tunnel name as their program."""
 
 
 class TunnelParameters(Message, frozen=True):
-    """What `tunnel.start` asks for; empty host and port 0 mean the record's own."""
+    """
+    What `tunnel.start`, `tunnel.check` and `tunnel.probe` ask for; empty host and port 0 mean the
+    record's own.
+    """
 
     target_host: str
     target_port: int
@@ -98,6 +105,16 @@ class OfferAnswer(Message, frozen=True, omit_defaults=True):
     webrtc: bytes
     target: str
     direct: bytes = b""
+
+
+class CheckAnswer(Message, frozen=True):
+    """
+    What came of connecting a target once, for `tunnel.check`: `code` is empty, or the label of a
+    reset code. Nothing that the target said.
+    """
+
+    code: str
+    connect_ms: int
 
 
 class Reply(Message, frozen=True):

@@ -16,6 +16,7 @@ from commander.authority.refusals import Code
 from commander.authority.statements import Kind, Right
 from commander.crypto.aead import new_key
 from commander.errors import CommanderError
+from commander.gateway.targets import TargetConnector
 from commander.tunnel.codes import CloseCode, ResetCode
 from commander.tunnel.engine import TunnelEnd
 from commander.tunnel.reports import NoEvents, StreamReport
@@ -214,6 +215,7 @@ async def test_a_black_hole_times_out_with_its_code(world: World) -> None:
         running = await world.service()
         async with tunnel(running) as client:
             session = running.service.sessions.all()[0]
+            assert isinstance(session.target, TargetConnector)
             session.target._deadline_s = 0.3
             await client.connect()
             await until(lambda: client.heard.closed_streams, "the stream ends")
