@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from commander.api.bootstrap import open_transport
 from commander.api.client import Api, Caller
 from commander.api.proxy import choose_proxy
+from commander.api.tls import turn_context
 from commander.api.websocket import open_relay, open_router
 from commander.clock import Clock
 from commander.errors import Unreachable
@@ -21,7 +22,16 @@ from commander.gateway.limits import FETCH_S
 from commander.ksm.config import GatewayConfig
 from commander.tunnel.path import Path
 from commander.tunnel.transports.websocket import WebSocketPath
-from commander.wire.calls import AUDIT_APPEND, LOG, AuditAppend, LogAnswer, LogRequest
+from commander.wire.calls import (
+    AUDIT_APPEND,
+    ICE,
+    LOG,
+    AuditAppend,
+    Empty,
+    IceAnswer,
+    LogAnswer,
+    LogRequest,
+)
 
 SEND_S = 10.0
 CLOSE_S = 3.0
@@ -84,6 +94,7 @@ class Network:
             clock=clock,
             caller=Caller(identity.gateway, "", identity.signing_key),
         )
+        self.relay_tls = turn_context(server.ca)
         self.records = SecretsManagerClient(
             config.device,
             ca=identity.ca_pem,
@@ -105,6 +116,10 @@ class Network:
     async def open_relay(self, conversation: str) -> Path:
         """Our side of a conversation's relay."""
         return WebSocketPath(await open_relay(self._api, self._environment, conversation))
+
+    async def ask_for_relays(self) -> IceAnswer:
+        """STUN and TURN servers for one WebRTC path."""
+        return await self._api.call(ICE, Empty(), timeout_s=FETCH_S)
 
     async def close(self) -> None:
         """Close everything; idempotent."""

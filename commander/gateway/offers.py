@@ -15,7 +15,7 @@ from commander.gateway.switches import allowed_kinds
 from commander.tunnel.codes import Role
 from commander.tunnel.generations import number_carriers
 from commander.tunnel.keys import ConversationKeys, Signalling
-from commander.tunnel.path import KIND_DIRECT, KIND_WEBRTC, Binding, Path
+from commander.tunnel.path import KIND_DIRECT, KIND_TURN, KIND_WEBRTC, Binding, Path
 from commander.vault.opening import tunnel_seed
 from commander.wire.commands import COMMAND_LIMIT, Offer, OfferAnswer
 
@@ -54,7 +54,7 @@ class Prepared:
         answers = {kind: plan.answer for kind, plan in self.plans.items()}
         answer = OfferAnswer(
             tuple(self.plans),
-            answers.get(KIND_WEBRTC, b""),
+            answers.get(KIND_WEBRTC) or answers.get(KIND_TURN, b""),
             target,
             answers.get(KIND_DIRECT, b""),
         )

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
+import ssl
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from commander.authority.refusals import Code
-from commander.errors import CommanderError, Refused
-from commander.tunnel.path import KIND_RELAY, KIND_WEBRTC, Binding, Path
+from commander.gateway.webrtc import prepare_webrtc
+from commander.tunnel.path import KIND_RELAY, KIND_TURN, KIND_WEBRTC, Binding, Path
+from commander.tunnel.transports.ice import AskServer, no_servers
 from commander.wire.commands import Offer
-
-if TYPE_CHECKING:
-    from commander.tunnel.transports.webrtc import Negotiation
 
 
 class PathPlan(Protocol):
@@ -66,39 +63,27 @@ class _RelayPlan:
         """Nothing was opened yet."""
 
 
-class _WebRtcPlan:
-    def __init__(self, negotiation: Negotiation) -> None:
-        self._negotiation = negotiation
-        self._is_made = False
-        self.answer = negotiation.wire
-
-    async def make(self, carrier: int) -> tuple[Path, Binding]:
-        self._is_made = True
-        path = await self._negotiation.connected()
-        return path, path.binding
-
-    async def close(self) -> None:
-        if not self._is_made:
-            await self._negotiation.close()
-
-
 class NetworkPaths:
-    """Relay always, WebRTC where its libraries load."""
+    """
+    Relay always, WebRTC where its libraries load.
 
-    supported = (KIND_RELAY, KIND_WEBRTC)
+    `ask` gets the server's STUN and TURN servers, `tls` verifies those over TLS.
+    """
 
-    def __init__(self, open_relay: OpenRelay) -> None:
+    supported = (KIND_RELAY, KIND_WEBRTC, KIND_TURN)
+
+    def __init__(
+        self,
+        open_relay: OpenRelay,
+        ask: AskServer = no_servers,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._open_relay = open_relay
+        self._ask = ask
+        self._tls = tls
 
     async def prepare(self, kind: str, conversation: str, offer: Offer) -> PathPlan:
         """Get a path of a kind ready."""
         if kind == KIND_RELAY:
             return _RelayPlan(conversation, self._open_relay)
-        try:
-            # aiortc takes a second and 60 MiB: loaded by the first tunnel that asks for it.
-            webrtc = importlib.import_module("commander.tunnel.transports.webrtc")
-            return _WebRtcPlan(await webrtc.accept(offer.webrtc))
-        except CommanderError as error:
-            raise Refused(
-                f"the WebRTC offer can't be answered: {error.message}", code=Code.OFFER_BROKEN
-            ) from error
+        return await prepare_webrtc(kind, offer.webrtc, self._ask, self._tls)

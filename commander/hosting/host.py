@@ -204,7 +204,7 @@ class Hosting:
         link = self._need_link()
         options.check_local()
         router = await self._router(link)
-        attempt = await begin_path(options.path)
+        attempt = await begin_path(options.path, link.api)
         try:
             offer = Offer(PATH_KINDS[options.path], attempt.offer)
             accepted = await ask_gateway(

@@ -212,7 +212,7 @@ async def _build(
         follower=follower,
         reader=reader,
         sessions=Sessions(clock=clock, write=outbox.write),
-        paths=NetworkPaths(network.open_relay),
+        paths=NetworkPaths(network.open_relay, network.ask_for_relays, network.relay_tls),
         rule=TargetRule(allowances),
         write=outbox.write,
         clock=clock,

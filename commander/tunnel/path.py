@@ -13,6 +13,8 @@ from typing import Final, Protocol
 KIND_MEMORY: Final = "memory"
 KIND_RELAY: Final = "relay"
 KIND_WEBRTC: Final = "webrtc"
+KIND_TURN: Final = "turn"
+"""WebRTC through a TURN relay at both ends, so that neither learns the other's address."""
 KIND_DIRECT: Final = "direct"
 
 # Seal header and tag, frame header: what a message needs beyond its payload.
@@ -56,7 +58,7 @@ class Path(Protocol):
 
     @property
     def kind(self) -> str:
-        """One of "memory", "relay", "webrtc", "direct"; shown to people."""
+        """One of "memory", "relay", "webrtc", "turn", "direct"; shown to people."""
         ...
 
     @property

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from commander.errors import InvalidInput
+from commander.errors import CommanderError, InvalidInput, Unreachable
 from commander.secret import Secret
+from commander.tunnel.path import KIND_TURN, KIND_WEBRTC
 from commander.tunnel.transports.sdp import HOST_ONLY, CandidateRules
 from commander.wire.calls import IceAnswer, IceServerRow
 from commander.wire.ice import MAX_CREDENTIAL, MAX_SERVERS, IceUrl, parse_ice_url
 
 AddressChoice = Callable[[Sequence[str]], Sequence[str]]
+AskServer = Callable[[], Awaitable[IceAnswer]]
+"""Makes the call `ice`. Raises CommanderError."""
+ASK_S: Final = 5.0
 
 ALL_KINDS: Final = CandidateRules(kinds=frozenset({"host", "srflx", "relay"}))
 RELAY_ONLY: Final = CandidateRules(kinds=frozenset({"relay"}))
@@ -42,7 +47,7 @@ class WebRtcOptions:
     `rules` says which candidates of either side may be used; `ice_servers` is empty where
     only host candidates are wanted. `relay_only` shows the peer no address of ours. `tls`
     verifies TURN servers over TLS; None trusts the machine's authorities.
-    `connect_timeout_s` counts from `complete` or `accept`.
+    `connect_timeout_s` counts from `complete` or `accept`. `kind` is what people are shown.
     """
 
     ice_servers: tuple[IceServer, ...] = ()
@@ -51,6 +56,7 @@ class WebRtcOptions:
     choose_addresses: AddressChoice = field(default=no_loopback)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     connect_timeout_s: float = 15.0
+    kind: str = KIND_WEBRTC
 
 
 DEFAULT_OPTIONS: Final = WebRtcOptions()
@@ -75,7 +81,32 @@ def ice_options(
             hint="commander-server start --turn-url …, or another --path",
         )
     rules = RELAY_ONLY if is_relay_only else ALL_KINDS
-    return WebRtcOptions(servers, is_relay_only, rules, tls=tls)
+    kind = KIND_TURN if relay_only else KIND_WEBRTC
+    return WebRtcOptions(servers, is_relay_only, rules, tls=tls, kind=kind)
+
+
+async def no_servers() -> IceAnswer:
+    """The answer of a server that has no relays: the addresses of both ends are all there is."""
+    return IceAnswer((), relay_only=False, expires=0)
+
+
+async def find_options(
+    ask: AskServer, *, relay_only: bool, tls: ssl.SSLContext | None
+) -> WebRtcOptions:
+    """
+    Ask the server and say how to look for a path.
+
+    Raises Unreachable when it gives no usable answer: without one nobody knows whether our
+    addresses may be shown.
+    """
+    try:
+        async with asyncio.timeout(ASK_S):
+            answer = await ask()
+        return ice_options(answer, relay_only=relay_only, tls=tls)
+    except TimeoutError:
+        raise Unreachable(f"no WebRTC path: the server named no relays in {ASK_S:g} s") from None
+    except CommanderError as error:
+        raise Unreachable(f"no WebRTC path: {error.message}", hint=error.hint) from error
 
 
 def _server(row: IceServerRow) -> IceServer:

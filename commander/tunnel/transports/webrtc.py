@@ -29,11 +29,10 @@ from aiortc import (
 )
 from aiortc.rtcconfiguration import RTCIceTransportPolicy
 
-from commander.errors import CommanderError, Conflict, TimedOut, Unreachable
+from commander.errors import CommanderError, Conflict, InvalidInput, TimedOut, Unreachable
 from commander.tasks import spawn
 from commander.tunnel.path import (
     DATA_CHANNEL_MESSAGE_BYTES,
-    KIND_WEBRTC,
     Binding,
     PathEvents,
 )
@@ -85,11 +84,11 @@ class WebRtcPath:
     Made by `offer` or `accept`; usable once `complete` or `connected` has returned it.
     """
 
-    kind: str = KIND_WEBRTC
     max_message_bytes: int = DATA_CHANNEL_MESSAGE_BYTES
 
     def __init__(self, options: WebRtcOptions) -> None:
         loop = asyncio.get_running_loop()
+        self.kind = options.kind
         self.binding = Binding()
         self.opened: asyncio.Future[None] = loop.create_future()
         self._loop = loop
@@ -251,7 +250,14 @@ class WebRtcPath:
                 await self._connection.setLocalDescription()
             text = self._connection.localDescription.sdp
         # The library fits all of this machine's candidates in; ours are cut to the template.
-        return sdp.parse(text, rules)
+        try:
+            return sdp.parse(text, rules)
+        except InvalidInput as error:
+            if not self._agent.refused:
+                raise
+            raise Unreachable(
+                f"no webrtc path: {self._agent.refused}", hint="look at the relay's log"
+            ) from error
 
     async def take(self, remote: sdp.SessionDescription) -> None:
         """Hand the peer's checked fields to the library, as text that we wrote."""
@@ -264,8 +270,10 @@ class WebRtcPath:
         """Wait for the channel; raises TimedOut, or Unreachable when the path died."""
         done, _ = await asyncio.wait([self.opened], timeout=timeout_s)
         if not done:
+            why = f"; {self._agent.refused}" if self._agent.refused else ""
             raise TimedOut(
-                f"no webrtc path within {timeout_s:g} s", hint="UDP may be blocked: --path relay"
+                f"no webrtc path within {timeout_s:g} s{why}",
+                hint="UDP may be blocked: --path relay",
             )
         if self.opened.cancelled():
             raise Unreachable(f"no webrtc path: {self._lost_reason}")

@@ -2,8 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from commander.errors import InvalidInput
-from commander.tunnel.transports.ice import ALL_KINDS, RELAY_ONLY, ice_options, no_loopback
+from commander.errors import InvalidInput, Refused, Unreachable
+from commander.tunnel.transports.ice import (
+    ALL_KINDS,
+    RELAY_ONLY,
+    find_options,
+    ice_options,
+    no_loopback,
+    no_servers,
+)
 from commander.wire.calls import IceAnswer, IceServerRow
 
 STUN = IceServerRow("stun:relay", "", "")
@@ -57,6 +64,26 @@ def test_an_answer_that_no_server_of_ours_gives_is_refused(given: IceAnswer) -> 
     """The server is a stranger here."""
     with pytest.raises(InvalidInput):
         ice_options(given)
+
+
+async def test_a_server_that_does_not_answer_leaves_no_path() -> None:
+    """Without its word nobody knows whether addresses may be shown."""
+
+    async def ask() -> IceAnswer:
+        raise Refused("too many requests", code="too-many-requests", hint="slow down")
+
+    with pytest.raises(Unreachable, match="no WebRTC path: too many requests"):
+        await find_options(ask, relay_only=False, tls=None)
+
+
+async def test_a_server_without_relays_leaves_the_ends_own_addresses() -> None:
+    """Unless only a relay may be used: then there is no path, and why is told."""
+    options = await find_options(no_servers, relay_only=False, tls=None)
+
+    assert (options.ice_servers, options.kind) == ((), "webrtc")
+    with pytest.raises(Unreachable, match="names no TURN relay") as caught:
+        await find_options(no_servers, relay_only=True, tls=None)
+    assert "--turn-url" in caught.value.hint
 
 
 def test_loopback_is_not_offered() -> None:
