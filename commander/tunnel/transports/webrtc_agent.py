@@ -47,6 +47,8 @@ RELAY_WAIT_S: Final = 5.0
 STUN_WAIT_S: Final = 2.0
 GRACE_S: Final = 0.2
 """How long answers of STUN are waited for once there is a relay."""
+RELAY_HOLD_S: Final = 1.0
+"""How long a way through a relay is not tried while there may be one without."""
 CHANNEL_REFRESH_S: Final = 240
 """A TURN permission lasts 300 s, and binding a channel anew renews it (RFC 8656 section 12)."""
 MAX_STREAM_BACKLOG_BYTES: Final = 256 * 1024
@@ -153,6 +155,19 @@ class GuardedConnection(aioice.ice.Connection):
             await asyncio.sleep(0)
         return await super().recv()
 
+    async def check_start(self, pair: aioice.ice.CandidatePair) -> None:
+        """
+        Check a pair; ways through a relay a second later than the others.
+
+        The library takes the first pair that answers, and a relay often answers before two
+        NATs have let each other in.
+        """
+        if self.ice_controlling and _is_relayed(pair):
+            is_pair_without = any(not _is_relayed(other) for other in self._check_list)
+            self.check_state(pair, aioice.ice.CandidatePair.State.IN_PROGRESS)
+            await asyncio.sleep(RELAY_HOLD_S if is_pair_without else 0)
+        await super().check_start(pair)
+
     # --- Servers --------------------------------------------------------------------------
 
     async def _ask_servers(self, component: int) -> list[aioice.Candidate]:
@@ -239,6 +254,10 @@ class GuardedConnection(aioice.ice.Connection):
             type="relay",
         )
         return protocol.local_candidate, protocol
+
+
+def _is_relayed(pair: aioice.ice.CandidatePair) -> bool:
+    return "relay" in (pair.local_candidate.type, pair.remote_candidate.type)
 
 
 async def _abandon(attempts: set[asyncio.Task[Found]]) -> None:
