@@ -38,7 +38,10 @@ _START = Command(
             "--target-port", "-tp", kind=ArgumentKind.PORT, help="another target port, likewise"
         ),
         option(
-            "--path", choices=("auto", "relay", "webrtc", "turn"), default="auto", help="what carries it"
+            "--path",
+            choices=("auto", "relay", "webrtc", "turn"),
+            default="auto",
+            help="what carries it",
         ),
         flag("--new", help="open another one beside a live tunnel of this record"),
         flag("--foreground", "-fg", help="stay until stopped, also in a session"),
