@@ -156,8 +156,12 @@ _KIND_OPEN, _KIND_OPENED, _KIND_DATA, _KIND_EOF, _KIND_RESET, _KIND_CREDIT = ran
 _KIND_ACK, _KIND_PING, _KIND_PONG, _KIND_ABANDON, _KIND_CLOSE, _KIND_PROGRESS = range(7, 13)
 _KIND_PREFER, _KIND_BYE = range(13, 15)
 
-STREAM_CONTROL: Final = frozenset({_KIND_OPEN, _KIND_OPENED, _KIND_RESET})
-"""First bytes of frames that a stream can't do without: sent again when their link was lost."""
+STREAM_CONTROL: Final = frozenset({_KIND_OPEN, _KIND_OPENED, _KIND_RESET, _KIND_ACK})
+"""
+First bytes of frames that a stream can't do without: sent again when their link was lost.
+
+An ACK among control frames is that of a stream's end, which nothing would tell again.
+"""
 
 _KIND_STREAM = struct.Struct(">BI")
 _KIND_STREAM_U16 = struct.Struct(">BIH")
