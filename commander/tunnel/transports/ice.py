@@ -55,7 +55,7 @@ class WebRtcOptions:
     rules: CandidateRules = HOST_ONLY
     choose_addresses: AddressChoice = field(default=no_loopback)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
-    connect_timeout_s: float = 15.0
+    connect_timeout_s: float = 12.0
     kind: str = KIND_WEBRTC
 
 

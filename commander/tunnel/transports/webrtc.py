@@ -28,6 +28,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.rtcconfiguration import RTCIceTransportPolicy
+from OpenSSL import SSL
 
 from commander.errors import CommanderError, Conflict, InvalidInput, TimedOut, Unreachable
 from commander.tasks import spawn
@@ -96,6 +97,7 @@ class WebRtcPath:
         self._early: deque[bytes] = deque()
         self._is_flowing = False
         self._lost_reason: str | None = None
+        self._is_gone = False
         self._is_told = False
         self._shutdown: asyncio.Task[None] | None = None
         self._connection = RTCPeerConnection(_configuration(options))
@@ -185,12 +187,23 @@ class WebRtcPath:
             self._events.path_ready()
 
     def _on_channel_closed(self) -> None:
-        self._lose(self._association.violation or "channel closed by the peer")
+        if self._association.violation:
+            self._lose(self._association.violation)
+        elif self._has_peer_ended():
+            self._lose("channel closed by the peer", gone=True)
+        else:
+            self._lose("channel closed")
 
     def _on_state(self) -> None:
         state = self._connection.connectionState
         if state in ("failed", "closed"):
-            self._lose(f"connection {state}")
+            self._lose(f"connection {state}", gone=self._has_peer_ended())
+
+    def _has_peer_ended(self) -> bool:
+        """Whether the far end's process said so itself, by SCTP or by DTLS."""
+        ssl = self._association.transport._ssl
+        is_notified = ssl is not None and bool(ssl.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
+        return self._association.was_ended_by_peer or is_notified
 
     # --- Inside -----------------------------------------------------------------------------
 
@@ -210,11 +223,11 @@ class WebRtcPath:
             _log.exception("webrtc path ends: its owner failed on a message")
             self._lose("internal error")
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str, *, gone: bool = False) -> None:
         """End the path once, whoever is first to notice."""
         if self._lost_reason is not None:
             return
-        self._lost_reason = reason
+        self._lost_reason, self._is_gone = reason, gone
         if not self.opened.done():
             self.opened.cancel()
         self._shutdown = spawn(self._shut_down(), name="webrtc-close")
@@ -224,7 +237,7 @@ class WebRtcPath:
     def _tell_lost(self) -> None:
         if self._events is not None and not self._is_told:
             self._is_told = True
-            self._events.path_lost(self._lost_reason or "")
+            self._events.path_lost(self._lost_reason or "", gone=self._is_gone)
 
     async def _shut_down(self) -> None:
         with suppress(TimeoutError):

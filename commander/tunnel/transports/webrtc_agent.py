@@ -51,6 +51,9 @@ RELAY_HOLD_S: Final = 1.0
 """How long a way through a relay is not tried while there may be one without."""
 CHANNEL_REFRESH_S: Final = 240
 """A TURN permission lasts 300 s, and binding a channel anew renews it (RFC 8656 section 12)."""
+GIVE_BACK_S: Final = 1.0
+MAX_UNBOUND_PACKETS: Final = 64
+"""Packets that wait until the relay lets a peer in."""
 MAX_STREAM_BACKLOG_BYTES: Final = 256 * 1024
 """Relayed over TCP: past this, packets are dropped as a full queue of a router would."""
 
@@ -320,39 +323,53 @@ _TURN_ERRORS: Final = {
 
 class GuardedTurn(aioice.turn.TurnTransport):
     """
-    A relayed socket that sends at once where a channel is bound.
+    A relayed socket that sends at once where a channel is bound, and closes in bounded time.
 
-    The library makes a task for each packet, and asks for a channel's renewal once for every
-    packet that is sent meanwhile.
+    The library makes a task for each packet, asks for a channel's renewal once for every
+    packet that is sent meanwhile, and tries for half a minute to give a relay back.
     """
 
     def __init__(self, inner_protocol: aioice.turn.TurnClientProtocol) -> None:
         super().__init__(inner_protocol)
         self._inner = inner_protocol
-        self._is_closed = False
+        self._closing: asyncio.Task[None] | None = None
         self._renewing: set[int] = set()
+        self._unbound: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
-        """Give the relay back."""
-        self._is_closed = True
-        super().close()
+        """Give the relay back; a second at most, then its server forgets it by itself."""
+        if self._closing is None:
+            self._closing = spawn(self._give_back(), name="webrtc-turn-close")
 
     def sendto(self, data: bytes, addr: tuple[str, int]) -> None:
         """Send one packet, or drop it as a network would."""
         inner = self._inner
-        if self._is_closed or inner.transport.is_closing():
+        if self._closing is not None or inner.transport.is_closing():
             return
         if isinstance(inner.transport, asyncio.Transport) and _is_full(inner.transport):
             dropped.count("turn-queue-full")
             return
         channel = inner.peer_to_channel.get(addr)
         if channel is None:
-            super().sendto(data, addr)
+            self._bind_and_send(data, addr)
             return
         inner._send(struct.pack("!HH", channel, len(data)) + data)
         if _clock.now() > inner.channel_refresh_at[channel] and channel not in self._renewing:
             self._renewing.add(channel)
             spawn(self._renew(channel, addr), name="webrtc-turn-channel")
+
+    def _bind_and_send(self, data: bytes, addr: tuple[str, int]) -> None:
+        if len(self._unbound) >= MAX_UNBOUND_PACKETS:
+            dropped.count("turn-queue-full")
+            return
+        task = spawn(self._send_first(data, addr), name="webrtc-turn-bind")
+        self._unbound.add(task)
+        task.add_done_callback(self._unbound.discard)
+
+    async def _send_first(self, data: bytes, addr: tuple[str, int]) -> None:
+        # A peer that the relay does not let in is one that ICE finds no way to.
+        with suppress(aioice.stun.TransactionError, ConnectionError):
+            await self._inner.send_data(data, addr)
 
     async def _renew(self, channel: int, addr: tuple[str, int]) -> None:
         inner = self._inner
@@ -362,6 +379,12 @@ class GuardedTurn(aioice.turn.TurnTransport):
                 inner.channel_refresh_at[channel] = _clock.now() + inner.channel_refresh_time
         finally:
             self._renewing.discard(channel)
+
+    async def _give_back(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GIVE_BACK_S):
+                await self._inner.delete()
+        await cancel_and_wait(*self._unbound)
 
 
 def _is_full(transport: asyncio.Transport) -> bool:

@@ -123,6 +123,7 @@ class GuardedSctp(sctp.RTCSctpTransport):
     def __init__(self, transport: Any, port: int = 5000) -> None:
         super().__init__(transport, port)
         self.violation = ""
+        self.was_ended_by_peer = False
         # Our channel is reliable, so nothing needs FORWARD TSN and nobody is told we take it.
         self._local_partial_reliability = False
         self._first_window = self._advertised_rwnd
@@ -152,6 +153,8 @@ class GuardedSctp(sctp.RTCSctpTransport):
     async def _receive_chunk(self, chunk: sctp.Chunk) -> None:
         if isinstance(chunk, sctp.ForwardTsnChunk):
             raise ChannelViolation("messages skipped on a reliable channel")
+        if isinstance(chunk, sctp.AbortChunk | sctp.ShutdownChunk):
+            self.was_ended_by_peer = True
         await super()._receive_chunk(chunk)
 
     async def _receive_data_chunk(self, chunk: sctp.DataChunk) -> None:

@@ -144,9 +144,35 @@ async def test_close_is_told_to_both_once(paths: tuple[WebRtcPath, WebRtcPath]) 
     await gateway.close()
     client.send(b"into the void")
 
-    assert at_client.losses == ["stopped"]
-    assert len(at_gateway.losses) == 1
+    assert (at_client.losses, at_client.gone) == (["stopped"], [False])
+    assert (at_gateway.losses, at_gateway.gone) == (["channel closed by the peer"], [True])
     assert client.backlog_bytes() == 0
+
+
+async def test_an_end_by_dtls_alone_is_an_end_of_the_far_host(
+    paths: tuple[WebRtcPath, WebRtcPath],
+) -> None:
+    """A close_notify comes from the other end's process, so that it may be gone (B125)."""
+    client, gateway = paths
+    (at_gateway,) = started(gateway)
+    await client._association.transport.stop()
+
+    await at_gateway.has_lost()
+
+    assert at_gateway.gone == [True]
+
+
+async def test_a_broken_network_is_not_an_end_of_the_far_host(
+    paths: tuple[WebRtcPath, WebRtcPath],
+) -> None:
+    """When our own socket dies nobody said anything."""
+    client, _ = paths
+    (at_client,) = started(client)
+    await client._agent.close()
+
+    await at_client.has_lost()
+
+    assert at_client.gone == [False]
 
 
 async def test_a_full_backlog_arrives_before_the_close(

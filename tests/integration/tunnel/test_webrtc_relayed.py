@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from commander.backend.turn import Relays
-from commander.codec import encode
-from tests.integration.tunnel.remote_peer import RemotePeer, start_peer
+from commander.tunnel.transports.ice import DEFAULT_OPTIONS
+from commander.tunnel.transports.webrtc_agent import STUN_WAIT_S
+from tests.integration.tunnel.relayed_ends import Ends, ends_in
 from tests.support.nat_lab import PUBLIC_OF_LEFT, Nat, NatLab
 from tests.support.servers.coturn import Coturn
 
 pytestmark = pytest.mark.integration
-
-SIZE = 512 * 1024
 
 
 @pytest.fixture(scope="module", params=["preserving", "symmetric", "noudp"])
@@ -40,45 +37,6 @@ def relay(lab: NatLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cot
         yield relay
 
 
-class Ends:
-    """Both ends, and what the server tells them of relays."""
-
-    def __init__(self, client: RemotePeer, gateway: RemotePeer, ca: str) -> None:
-        self.client, self.gateway, self._ca = client, gateway, ca
-
-    def ice(self, relays: Relays, *, now: float | None = None) -> dict[str, Any]:
-        """What goes into an order: an answer of its own for each end."""
-        answer = relays.answer(now=int(time.time() if now is None else now))
-        return {"ice": encode(answer).hex(), "ca": self._ca}
-
-    async def connect(self, relays: Relays) -> tuple[dict[str, Any], float]:
-        """Offer, answer, channel; the client's report and how long all of it took."""
-        began = time.monotonic()
-        offer = await self.client.do(do="offer", **self.ice(relays))
-        answer = await self.gateway.do(do="accept", wire=offer["wire"], **self.ice(relays))
-        report: dict[str, Any]
-        report, _ = await asyncio.gather(
-            self.client.do(do="complete", wire=answer["wire"]), self.gateway.do(do="connected")
-        )
-        return {**report, "kinds": offer["kinds"]}, time.monotonic() - began
-
-    async def transfer(self) -> None:
-        """Half a MiB both ways, digests compared."""
-        one, other = await asyncio.gather(
-            self.client.do(do="transfer", bytes=SIZE), self.gateway.do(do="transfer", bytes=SIZE)
-        )
-        assert (one["sent"], other["sent"]) == (other["received"], one["received"])
-
-
-@asynccontextmanager
-async def ends_in(lab: NatLab, relay: Coturn) -> AsyncIterator[Ends]:
-    client, gateway = await asyncio.gather(start_peer(lab["left"]), start_peer(lab["right"]))
-    try:
-        yield Ends(client, gateway, relay.ca_pem)
-    finally:
-        await asyncio.gather(client.end(), gateway.end())
-
-
 @pytest.fixture
 async def ends(lab: NatLab, relay: Coturn) -> AsyncIterator[Ends]:
     async with ends_in(lab, relay) as ends:
@@ -91,6 +49,29 @@ ROUTES: dict[Nat, set[str]] = {
     "symmetric": {"relay-relay"},
     "noudp": {"relay-relay"},
 }
+
+
+async def test_without_a_relay_the_outcome_is_clear_in_time(
+    nat: Nat, ends: Ends, relay: Coturn
+) -> None:
+    """STUN alone connects through NATs that keep ports; elsewhere the failure is told within 15 s (B128)."""
+    began = time.monotonic()
+    told = {**ends.ice(relay.relays()), "timeout_s": 12.0 if nat == "preserving" else 2.0}
+    offer = await ends.client.do(do="offer", **told)
+    answer = await ends.gateway.do(do="accept", wire=offer["wire"], **told)
+    report: dict[str, Any]
+    report, _ = await asyncio.gather(
+        ends.client.do(may_fail=True, do="complete", wire=answer["wire"]),
+        ends.gateway.do(may_fail=True, do="connected"),
+    )
+
+    assert DEFAULT_OPTIONS.connect_timeout_s + STUN_WAIT_S < 15
+    assert time.monotonic() - began < 15
+    if nat == "preserving":
+        assert report["route"] in ROUTES[nat]
+    else:
+        assert report["code"] == "timed-out"
+        assert report["hint"] == "UDP may be blocked: --path relay"
 
 
 async def test_the_best_way_there_is_is_found(nat: Nat, ends: Ends, relay: Coturn) -> None:

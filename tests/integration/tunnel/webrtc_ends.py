@@ -29,6 +29,7 @@ class Owner:
     def __init__(self) -> None:
         self.messages: list[bytes] = []
         self.losses: list[str] = []
+        self.gone: list[bool] = []
         self.readies = 0
         self.changed = asyncio.Event()
 
@@ -42,6 +43,7 @@ class Owner:
 
     def path_lost(self, reason: str, *, gone: bool = False) -> None:
         self.losses.append(reason)
+        self.gone.append(gone)
         self.changed.set()
 
     async def has_messages(self, count: int) -> None:

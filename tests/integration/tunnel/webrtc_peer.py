@@ -2,10 +2,12 @@
 One end of a WebRTC path in a process of its own, told what to do by JSON lines on standard input.
 
     {"do": "offer"} | {"do": "accept", "wire": ...}    answered by {"wire": ...}; both take
-        "ice" (what the server would answer, hex), "relay_only" and "ca"
+        "ice" (what the server would answer, hex), "relay_only", "ca" and "timeout_s"
     {"do": "complete", "wire": ...} | {"do": "connected"}    answered by {"candidates": ...}
     {"do": "transfer", "bytes": ...}    sends and receives so much; answered by digests and lag
-    {"do": "lost"}    waits for the loss; answered by {"reason": ..., "seconds": ...}
+    {"do": "bind", "peers": [[host, port], ...]}    answered by the TURN server's codes for them
+    {"do": "lost"}    waits for the loss; answered by {"reason": ..., "seconds": ..., "gone": ...}
+    {"do": "forget"}    begin anew
     {"do": "close"}    answered by {"seconds": ...}, then the end
 """
 
@@ -18,15 +20,20 @@ import logging
 import os
 import sys
 import time
+from dataclasses import replace
 from typing import Any
+
+import aioice.stun
+import aioice.turn
 
 from commander.api.tls import turn_context
 from commander.codec import decode
 from commander.errors import CommanderError
 from commander.tunnel.path import DATA_CHANNEL_MESSAGE_BYTES
-from commander.tunnel.transports import webrtc
+from commander.tunnel.transports import webrtc, webrtc_guards
 from commander.tunnel.transports.ice import DEFAULT_OPTIONS, WebRtcOptions, ice_options
 from commander.tunnel.transports.webrtc import Negotiation, WebRtcPath
+from commander.tunnel.transports.webrtc_agent import GuardedTurn
 from commander.tunnel.transports.webrtc_drops import dropped
 from commander.wire.calls import IceAnswer
 from tests.integration.tunnel.webrtc_ends import LoopLag, Owner
@@ -56,8 +63,13 @@ class Peer:
                 self.path = await self.negotiation.connected()
             case "transfer":
                 return await self._transfer(order["bytes"])
+            case "bind":
+                return await _bind(order)
             case "lost":
                 return await self._wait_for_loss()
+            case "forget":
+                self.path, self.negotiation, self.owner = None, None, Owner()
+                return {}
             case _:
                 return await self._close()
         if self.path is not None:
@@ -94,7 +106,8 @@ class Peer:
     async def _wait_for_loss(self) -> dict[str, Any]:
         began = time.monotonic()
         reason = await self.owner.has_lost()
-        return {"reason": reason, "seconds": time.monotonic() - began}
+        gone = self.owner.gone[0]
+        return {"reason": reason, "seconds": time.monotonic() - began, "gone": gone}
 
     async def _close(self) -> dict[str, Any]:
         began = time.monotonic()
@@ -108,7 +121,33 @@ def _options(order: dict[str, Any]) -> WebRtcOptions:
         return DEFAULT_OPTIONS
     answer = decode(IceAnswer, bytes.fromhex(order["ice"]), limit=64 * 1024)
     tls = turn_context(order["ca"]) if order.get("ca") else None
-    return ice_options(answer, relay_only=order.get("relay_only", False), tls=tls)
+    options = ice_options(answer, relay_only=order.get("relay_only", False), tls=tls)
+    return replace(options, connect_timeout_s=order.get("timeout_s", options.connect_timeout_s))
+
+
+async def _bind(order: dict[str, Any]) -> dict[str, Any]:
+    """What the relay says to a user who asks it to pass packets to each of some peers."""
+    server = next(item for item in _options(order).ice_servers if item.url.is_turn)
+    assert server.password is not None
+    transport, _ = await aioice.turn.create_turn_endpoint(
+        asyncio.DatagramProtocol,
+        (server.url.host, server.url.port),
+        server.username,
+        server.password.reveal_text(),
+        transport="udp",
+    )
+    assert isinstance(transport, GuardedTurn)
+    inner = transport._inner
+    codes = {}
+    for number, (host, port) in enumerate(order["peers"], 0x4000):
+        try:
+            await inner.channel_bind(number, (host, port))
+            codes[host] = 200
+        except aioice.stun.TransactionFailed as error:
+            codes[host] = error.response.attributes["ERROR-CODE"][0]
+    host, _ = transport.get_extra_info("sockname")
+    transport.close()
+    return {"codes": codes, "relayed": host}
 
 
 class _Lines(logging.Handler):
@@ -122,6 +161,7 @@ class _Lines(logging.Handler):
 
 async def main() -> None:
     """Obey until standard input ends or a close has been done."""
+    webrtc_guards.install_guards()
     peer = Peer()
     logging.getLogger().addHandler(_Lines(peer))
     while line := await asyncio.to_thread(sys.stdin.readline):

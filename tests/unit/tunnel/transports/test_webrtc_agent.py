@@ -41,6 +41,10 @@ class Outbox(asyncio.DatagramTransport):
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[bytes] = []
+        self.closed = asyncio.Event()
+
+    def close(self) -> None:
+        self.closed.set()
 
     def sendto(self, data: Any, addr: Any = None) -> None:
         self.sent.append(bytes(data))
@@ -268,6 +272,36 @@ async def test_a_channel_is_renewed_once_while_packets_go_on() -> None:
 
     assert inner.bindings == 1
     assert len(inner.outbox.sent) == 50
+
+
+async def test_a_silent_relay_does_not_hold_up_the_end() -> None:
+    """Giving a relay back takes a second at most; the library tries for half a minute."""
+    inner = Inner()
+    transport = GuardedTurn(inner)
+    began = time.monotonic()
+
+    transport.close()
+    transport.close()
+    async with asyncio.timeout(20):
+        await inner.outbox.closed.wait()
+
+    transport.sendto(b"late", PEER)
+    assert time.monotonic() - began < 10
+    assert not any(b"late" in packet for packet in inner.outbox.sent)
+
+
+async def test_packets_to_a_peer_that_is_not_let_in_do_not_pile_up() -> None:
+    """They wait for the relay's word, so many and no more."""
+    inner = Inner()
+    transport = GuardedTurn(inner)
+    before = count_of("turn-queue-full")
+    for _ in range(webrtc_agent.MAX_UNBOUND_PACKETS + 10):
+        transport.sendto(b"packet", STRANGER)
+
+    assert count_of("turn-queue-full") == before + 10
+    transport.close()
+    async with asyncio.timeout(20):
+        await inner.outbox.closed.wait()
 
 
 class Full(asyncio.Transport):
