@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from commander.errors import NotFound
@@ -19,8 +19,8 @@ async def run_child(words: list[str], variables: Mapping[str, str]) -> int:
     """
     Run a program and return its exit code; 128 + n when signal n ended it.
 
-    Ctrl-C is the program's to handle (psql cancels a query with it). A cancelled wait (SIGTERM,
-    SIGHUP) ends the program and what it has started, after 5 s by force. Raises NotFound when there is no such program.
+    Ctrl-C is the program's to handle (psql cancels a query with it); SIGINT from elsewhere, SIGUSR1
+    and SIGUSR2 are passed on. A cancelled wait (SIGTERM, SIGHUP) ends the program and what it has started, after 5 s by force. Raises NotFound when there is no such program.
     """
     try:
         child = await asyncio.create_subprocess_exec(*words, env={**os.environ, **variables})
@@ -29,7 +29,7 @@ async def run_child(words: list[str], variables: Mapping[str, str]) -> int:
     except PermissionError:
         raise NotFound(f"{words[0]!r} may not be run", hint="check its mode") from None
     try:
-        with _interrupts_left_to_child():
+        with _signals_passed_on(child.pid):
             code = await child.wait()
     except asyncio.CancelledError:
         await _end(child)
@@ -70,11 +70,35 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_left_to_child() -> Iterator[None]:
-    # A terminal sends Ctrl-C to the whole foreground group, so the child has it already. A
-    # handler that does nothing, unlike SIG_IGN, is not inherited.
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+def _signals_passed_on(pid: int) -> Iterator[None]:
+    def interrupt(*_: object) -> None:
+        # A terminal sends Ctrl-C to the whole foreground group, so the child has it already.
+        if not _is_in_foreground():
+            _signal([pid], signal.SIGINT)
+
+    # Handlers of Python, unlike SIG_IGN, are not inherited by programs.
+    handlers: dict[signal.Signals, Callable[..., None]] = {
+        signal.SIGINT: interrupt,
+        signal.SIGUSR1: lambda *_: _signal([pid], signal.SIGUSR1),
+        signal.SIGUSR2: lambda *_: _signal([pid], signal.SIGUSR2),
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_in_foreground() -> bool:
+    """Whether a terminal's Ctrl-C reaches our process group."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

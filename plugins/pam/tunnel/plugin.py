@@ -120,6 +120,65 @@ _TAIL = Command(
     needs_login=False,
 )
 
+_FILE = option(
+    "--file", "-f", kind=ArgumentKind.PATH, help="the tunnels file (default: tunnels.yaml here)"
+)
+
+_UP = Command(
+    path="pam tunnel up",
+    aliases=("pam t up",),
+    summary="open the tunnels of a file together",
+    description=(
+        "All or none: when one cannot be opened, those that were are closed again. What is open "
+        "already is left as it is. A command after -- gets NAME_HOST and NAME_PORT of each, and "
+        "its exit code is passed on. docs/tunnels-file.md describes the file."
+    ),
+    example="pam tunnel up -f tunnels.yaml -- make test",
+    arguments=(
+        _FILE,
+        positional(
+            "command",
+            kind=ArgumentKind.REST,
+            required=False,
+            help="after --: run this beside the tunnels, then close them",
+        ),
+        flag("--keep-going", help="keep those that could be opened when others could not"),
+        flag("--dry-run", help="check file, records and local ports, and open nothing"),
+        flag("--foreground", "-fg", help="stay until stopped, also in a session"),
+        flag("--background", "-bg", help="leave them running in a process of their own"),
+        flag("--wait", "-w", help="wait for gateways to come online, up to --timeout"),
+        option(
+            "--timeout",
+            kind=ArgumentKind.DURATION,
+            default=30,
+            help="for each tunnel at most so long",
+        ),
+    ),
+    exclusive=(("command", "foreground", "background", "dry_run"),),
+    handler="plugins.pam.tunnel.up:up",
+)
+
+_DOWN = Command(
+    path="pam tunnel down",
+    aliases=("pam t down",),
+    summary="stop the tunnels that `up` opened for a file",
+    example="pam tunnel down -f tunnels.yaml",
+    arguments=(_FILE,),
+    handler="plugins.pam.tunnel.down:down",
+    needs_login=False,
+)
+
+_STATUS = Command(
+    path="pam tunnel status",
+    aliases=("pam t status",),
+    summary="show each tunnel of a file with its state",
+    example="pam tunnel status -f tunnels.yaml --check",
+    arguments=(_FILE, flag("--check", help="exit code 6 unless all of them are open")),
+    handler="plugins.pam.tunnel.down:status",
+    needs_login=False,
+    listing=True,
+)
+
 _EDIT = Command(
     path="pam tunnel edit",
     aliases=("pam t edit", "pam tunnel e", "pam t e"),
@@ -160,5 +219,8 @@ def commander_commands() -> list[Command | Group]:
         _SHOW,
         _STOP,
         _TAIL,
+        _UP,
+        _DOWN,
+        _STATUS,
         _EDIT,
     ]

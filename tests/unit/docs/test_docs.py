@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import runpy
+import textwrap
+from dataclasses import fields
 from pathlib import Path
+
+from plugins.pam.tunnel.tunnels_file import Entry, parse_tunnels_file
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -25,3 +29,16 @@ def test_the_page_of_metrics_is_current() -> None:
     rendered = runpy.run_path(str(ROOT / "scripts" / "metrics_page.py"))["render"]()
 
     assert (ROOT / "docs" / "metrics.md").read_text() == rendered
+
+
+def test_the_page_of_the_tunnels_file_has_a_file_and_all_keys() -> None:
+    """Its example is read as it stands, and no key is left out."""
+    page = (ROOT / "docs" / "tunnels-file.md").read_text()
+    block = page.split("\n\n")[2]
+    example = textwrap.dedent(block).encode()
+
+    read = parse_tunnels_file(example, "example")
+
+    assert [entry.name for entry in read.groups[1]] == ["wiki"]
+    keys = {field.name for field in fields(Entry)} - {"name", "line"}
+    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from commander.errors import NotFound
 from plugins.pam.tunnel.child import run_child
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("code", [0, 1, 7, 255])
@@ -77,3 +79,27 @@ def _is_alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
+def test_signals_reach_the_program(tmp_path: Path, number: signal.Signals) -> None:
+    """Without a terminal nobody else gives the program a signal that was sent to us."""
+    ready = tmp_path / "ready"
+    program = (
+        "import pathlib,signal,sys\n"
+        f"signal.signal({number.value}, lambda *_: sys.exit(42))\n"
+        f"pathlib.Path({str(ready)!r}).touch()\nsignal.pause()\n"
+    )
+    ours = (
+        "import asyncio, sys\n"
+        "from plugins.pam.tunnel.child import run_child\n"
+        f"sys.exit(asyncio.run(run_child([sys.executable, '-c', {program!r}], {{}})))\n"
+    )
+    running = subprocess.Popen([sys.executable, "-c", ours], start_new_session=True)
+    try:
+        until(ready.exists, "the program")
+        running.send_signal(number)
+        assert running.wait(timeout=60) == 42
+    finally:
+        running.kill()
+        running.wait()
