@@ -187,6 +187,16 @@ class LoginFailed(Event, frozen=True):
     address: SensitiveText
 
 
+class DeviceWrote(Event, frozen=True):
+    """A Secrets Manager device of an application changed something; `what` is the endpoint."""
+
+    what: PublicText
+    client: PublicUid
+    application: PublicUid
+    record: PublicUid
+    address: SensitiveText
+
+
 class LogHeadChanged(Event, frozen=True):
     """The producer now follows another head of the authority log."""
 
@@ -218,6 +228,7 @@ KINDS: dict[str, type[Event]] = {
     "enrolled": Enrolled,
     "token-refused": TokenRefused,
     "setup-consumed": SetupConsumed,
+    "device-wrote": DeviceWrote,
     "login-succeeded": LoginSucceeded,
     "login-failed": LoginFailed,
     "log-head-changed": LogHeadChanged,

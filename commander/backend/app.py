@@ -11,6 +11,7 @@ from commander.backend.core import Core
 from commander.backend.http.body import BodyReader
 from commander.backend.http.devices import DEVICE_PATH, DeviceEndpoint
 from commander.backend.http.door import Door, Network
+from commander.backend.http.files import FILE_PATH, FileEndpoint
 from commander.backend.http.native import CALLS, NativeEndpoint
 from commander.backend.http.public import Health, Info
 from commander.wire.calls import HEALTH_PATH, INFO_PATH, PREFIX
@@ -31,6 +32,7 @@ def build_app(
         Route(INFO_PATH, Info(core).answer, methods=["GET"]),
         *(Route(PREFIX + path, native.answer, methods=["POST"]) for path in CALLS),
         Route(DEVICE_PATH, DeviceEndpoint(core, bodies).answer, methods=["POST"]),
+        Route(FILE_PATH, FileEndpoint(core).answer, methods=["GET", "POST"]),
         *extra_routes,
     ]
     # A bare router: whatever goes wrong inside is for the door to number, and for nothing before it.

@@ -22,8 +22,11 @@ from commander.backend.ports import NobodyOnline, Presence
 from commander.backend.storage import audit, schema, statements
 from commander.backend.storage.accounts import SessionCache
 from commander.backend.storage.database import Database
+from commander.backend.storage.device_shelf import DeviceShelf
+from commander.backend.storage.files import FILES, FileStore
 from commander.backend.turn import Relays
 from commander.clock import Clock
+from commander.crypto.kdf import derive
 from commander.errors import Refused
 from commander.wire.requests import FRESH_S
 
@@ -94,6 +97,14 @@ class Core:
     answers: Counter[str] = field(default_factory=Counter)
     """Calls answered since the start, by refusal code; "ok" for the others."""
     challenge_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    files: FileStore = field(init=False)
+    shelf: DeviceShelf = field(default_factory=DeviceShelf)
+    ticket_key: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find what stands beside the store and what follows from its keys."""
+        self.files = FileStore(self.database.path.parent / FILES)
+        self.ticket_key = derive(self.identity.sign.raw(), "attachment-ticket")
 
     @property
     def state(self) -> State:

@@ -12,7 +12,8 @@ How much, how fast, how often. Pure: callers bring the time.
 | requests of one device or gateway | 200 a second, 2,000 at once |
 | calls without a session, of one address | 5 a second, 300 at once |
 | Secrets Manager calls of one client | 10 a second, 100 at once |
-| Secrets Manager calls of one address | 100 a second, 1,000 at once |
+| Secrets Manager calls of one address | 500 a second, 2,000 at once |
+| attachment; uploads at once | 1 GiB; 32 |
 | TURN credentials of one device or gateway | 5 a second, 400 at once |
 | logins of one address | 30 a minute, 60 at once |
 | failed logins of one account or device | from the fifth on a wait of 1, 2, 4 ... 60 s |
@@ -40,6 +41,8 @@ ACCOUNT_BLOB = 16 * 1024
 APPLICATION_DATA = 4 * 1024
 CLIENT_NAME = 1024
 WRAPPED_KEY = 60
+ATTACHMENT_BYTES = 1024 * 1024 * 1024
+TRANSFERS = 32
 TOKEN_LIFE_S = 24 * 3600
 SESSION_IDLE_S = 30 * 60
 SESSION_LIFE_S = 12 * 3600
@@ -80,7 +83,7 @@ LOGINS = Rate(0.5, 60)
 # A gateway asks once for each of its tunnels, and after an outage for all of them at once.
 RELAYS = Rate(5.0, 400)
 DEVICE_CALLS = Rate(10.0, 100)
-DEVICE_SOURCE = Rate(100.0, 1_000)
+DEVICE_SOURCE = Rate(500.0, 2_000)
 
 
 class RateLimiter:

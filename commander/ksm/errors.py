@@ -34,6 +34,8 @@ class ErrorCode(enum.StrEnum):
     THROTTLED = "throttled"
     NOT_FOUND = "not_found"
     OUT_OF_SYNC = "out_of_sync"
+    RECORD_NOT_FOUND = "record_uid_not_found"
+    FOLDER_NOT_FOUND = "folder_uid_not_found"
     SERVER_ERROR = "server_error"
 
 
@@ -45,8 +47,13 @@ _STATUS = {
     ErrorCode.THROTTLED: 403,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.OUT_OF_SYNC: 400,
+    ErrorCode.RECORD_NOT_FOUND: 400,
+    ErrorCode.FOLDER_NOT_FOUND: 400,
     ErrorCode.SERVER_ERROR: 500,
 }
+
+
+_CODES = frozenset(ErrorCode)
 
 
 class UnknownServerKey(SealBroken):
@@ -58,7 +65,11 @@ class UnknownServerKey(SealBroken):
 
 
 class DeviceRefused(Refused):
-    """A Secrets Manager server refused this device; `code` is the server's own code."""
+    """
+    A Secrets Manager server refused this device; `code` is the server's own code.
+
+    A server raises it with an `ErrorCode`, and only to a device whose signature it verified.
+    """
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,8 @@ def answer_for(error: CommanderError, *, server_key_id: int) -> ErrorAnswer:
         return ErrorAnswer(ErrorCode.ACCESS_DENIED, "server key is not valid; get a new config")
     if isinstance(error, InvalidInput):
         return ErrorAnswer(ErrorCode.BAD_REQUEST, error.message)
+    if isinstance(error, DeviceRefused) and error.code in _CODES:
+        return ErrorAnswer(ErrorCode(error.code), error.message)
     if isinstance(error, (SealBroken, Refused, NotFound)):
         return ErrorAnswer(ErrorCode.ACCESS_DENIED, "signature or client is not valid")
     return ErrorAnswer(ErrorCode.SERVER_ERROR, "the server could not answer")

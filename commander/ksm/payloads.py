@@ -174,6 +174,49 @@ class Folder(msgspec.Struct, frozen=True, rename="camel"):
     parent: _Uid | None = None
 
 
+class RenderedRecord(bytes):
+    """
+    A record's JSON for any device, without what differs between devices.
+
+    Made once and sent often: `for_device` fills in the rest.
+    """
+
+    @classmethod
+    def render(
+        cls, uid: str, *, record_key: bytes, data: bytes, revision: int, inner_folder: str
+    ) -> RenderedRecord:
+        """Write a record once."""
+        record = Record(
+            uid, record_key, data, revision, False, inner_folder_uid=inner_folder or None
+        )
+        return cls(msgspec.json.encode(record))
+
+    def for_device(
+        self, *, is_editable: bool, files: list[File] | None, has_links: bool
+    ) -> msgspec.Raw:
+        """The record as one device gets it."""
+        text = bytes(self)
+        if is_editable:
+            text = text.replace(b'"isEditable":false', b'"isEditable":true', 1)
+        if files:
+            text = text.replace(b'"files":null', b'"files":' + msgspec.json.encode(files), 1)
+        if has_links:
+            # PAM links are ciphertext here, so there are none to tell.
+            text = text[:-1] + b',"links":[]}'
+        return msgspec.Raw(text)
+
+
+class RenderedFolder(msgspec.Struct, frozen=True, rename="camel"):
+    """A `Folder` whose records are written already."""
+
+    folder_uid: str
+    folder_key: bytes
+    is_editable: bool
+    records: list[msgspec.Raw]
+    data: None = None
+    parent: None = None
+
+
 class GetSecretResponse(msgspec.Struct, frozen=True, rename="camel"):
     """
     The answer to `get_secret`; `make` fills in what must never be null.
@@ -210,6 +253,7 @@ class GetSecretResponse(msgspec.Struct, frozen=True, rename="camel"):
         encrypted_app_key: bytes | None = None,
         app_owner_public_key: bytes | None = None,
         expires_on: int = 0,
+        warnings: list[str] | None = None,
     ) -> GetSecretResponse:
         """Put an answer together; `app_data` is the sealed `{"title", "type"}` of the app."""
         return cls(
@@ -218,6 +262,7 @@ class GetSecretResponse(msgspec.Struct, frozen=True, rename="camel"):
             folders=folders,
             records=records,
             expires_on=expires_on,
+            warnings=warnings,
             app_data_text=msgspec.UNSET if app_data is None else to_base64url(app_data),
         )
 
@@ -237,9 +282,11 @@ class GetSecretResponse(msgspec.Struct, frozen=True, rename="camel"):
         text = self.app_data_text
         return None if text is msgspec.UNSET else from_base64url(text)
 
-    def to_payload(self) -> bytes:
-        """Write the answer, every key in place."""
-        return msgspec.json.encode(self)
+    def to_payload(self, rendered: list[RenderedFolder] | None = None) -> bytes:
+        """Write the answer, every key in place; `rendered` stands in for its folders."""
+        if rendered is None:
+            return msgspec.json.encode(self)
+        return msgspec.json.encode(msgspec.structs.replace(self, folders=rendered))
 
 
 def _parse_point(text: str | None) -> P256PublicKey | None:

@@ -23,7 +23,7 @@ from commander.ksm.folder_names import MAX_NAME_BYTES, SEALED_KEY_BYTES
 from commander.ksm.request import MAX_REQUEST_BYTES
 from commander.ksm.token import CLIENT_ID_BYTES
 
-MAX_UIDS = 1_000
+MAX_UIDS = 500
 MAX_DATA_BYTES = 1024 * 1024
 MAX_FILE_DATA_BYTES = 64 * 1024
 MAX_FILE_BYTES = 2**40

@@ -23,9 +23,10 @@ from commander.backend import identity, tls
 from commander.backend.app import build_app
 from commander.backend.core import Core, open_core
 from commander.backend.gatekeeper import Gatekeeper
+from commander.backend.services.devices.transfer_file import sweep_files
 from commander.backend.http.protocol import HEADERS_BYTES, ImpatientHttpProtocol
 from commander.clock import Clock, SystemClock, iso_utc
-from commander.errors import CommanderError, Conflict, UsageError
+from commander.errors import CommanderError, Conflict, Refused, UsageError
 from commander.files import make_private_directory, write_private
 from commander.launch.observing import Observer, metrics_listen
 from commander.launch.server_logging import start_logging
@@ -140,10 +141,20 @@ class _Run:
         )
         core.relays = self._relays
         try:
+            await self._sweep(core)
             setup = await self._setup_string(core, authority)
             await self._serve(core, context, authority, setup)
         finally:
             await core.close()
+
+    @staticmethod
+    async def _sweep(core: Core) -> None:
+        """Remove what a crash left of attachments; a disk that can't be written stops no start."""
+        try:
+            if swept := await sweep_files(core):
+                _log.info("swept %d unfinished or orphaned attachments", swept)
+        except (Refused, OSError) as error:
+            _log.error("attachments were not swept: %s", error)
 
     async def _serve(
         self, core: Core, context: ssl.SSLContext, authority: tls.Authority | None, setup: str

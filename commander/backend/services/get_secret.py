@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commander.audit.events import Enrolled, TokenRefused
-from commander.authority.decide import Action, Allow, decide
 from commander.authority.refusals import Code
-from commander.authority.state import State
 from commander.backend.core import Core
-from commander.backend.storage import applications, clients
+from commander.backend.services.devices import access
+from commander.backend.services.devices.add_file import address_of
+from commander.backend.services.devices.tickets import Direction
+from commander.backend.storage import applications, attachments, clients
+from commander.backend.storage.attachments import StoredAttachment
 from commander.backend.storage.clients import StoredClient
+from commander.backend.storage.device_shelf import Records
 from commander.backend.storage.objects import RECORDS, SETTINGS, Head
 from commander.codec import encode
 from commander.crypto.kdf import sha256
 from commander.errors import CommanderError, NotFound, Refused, SealBroken
-from commander.ksm import base64_text
 from commander.ksm.keys import P256PublicKey
 from commander.ksm.payloads import (
     MAX_RECORDS,
+    File,
     Folder,
     GetSecretRequest,
     GetSecretResponse,
     Record,
     RecordSeals,
+    RenderedFolder,
 )
 from commander.ksm.request import OpenedRequest
 from commander.wire.seals import RecordVersion, SettingsVersion, read_record_seal
 
 ANSWER_BYTES = 40 * 1024 * 1024
-_TOUCH_S = 60
 _NEWEST = 2**62
 
 
-async def get_secret(core: Core, opened: OpenedRequest, *, address: str) -> bytes:
+async def get_secret(core: Core, opened: OpenedRequest, *, address: str, origin: str) -> bytes:
     """
     Verify the device and return the payload of its answer.
 
-    Raises InvalidInput for a bad form, SealBroken, NotFound and Refused for a device that may
-    not read, Refused(too-many-requests), Refused(store-unavailable).
+    `origin` begins the addresses of attachments. Raises InvalidInput for a bad form, SealBroken,
+    NotFound and Refused for a device that may not read, Refused(too-many-requests),
+    Refused(store-unavailable).
     """
     asked = GetSecretRequest.parse(opened.payload)
-    client_id = base64_text.to_standard(asked.client_id)
-    core.guards.devices.check(client_id, core.clock.now())
-    async with core.database.reading() as connection:
-        client = await clients.find(connection, client_id)
-    if client is None:
-        raise NotFound("unknown client")
-    _check_application(core.state, client)
+    client = await access.find(core, asked.client_id)
     if asked.public_key is not None:
         opened.verify_signature(asked.public_key)
         client = await _bind(core, client, asked.public_key, address)
@@ -56,29 +56,16 @@ async def get_secret(core: Core, opened: OpenedRequest, *, address: str) -> byte
         if not client.is_bound:
             raise SealBroken
         opened.verify_signature(P256PublicKey(client.public_key))
-        await _check_use(core, client, address)
-    return await _answer(core, client, asked)
-
-
-def _check_application(state: State, client: StoredClient) -> None:
-    if state.applications.get(client.application) is None:
-        raise NotFound("unknown application")
-    if client.kind != "gateway":
-        return
-    # A gateway is what the log certifies: revoked there, it reads nothing here, and its token
-    # binds nothing here.
-    certified = any(
-        gateway.client_id == client.client_id and gateway.ksm_key == client.public_key
-        for gateway in state.gateways.values()
-    )
-    if not certified:
-        raise Refused("the gateway is not certified", code=Code.DEVICE_REVOKED)
+        await access.check_use(core, client, address)
+    if asked.seals:
+        return await _answer_with_seals(core, client, asked)
+    return await _answer(core, client, asked, origin)
 
 
 async def _bind(core: Core, client: StoredClient, key: P256PublicKey, address: str) -> StoredClient:
     """Give the device its key, once; the same key again gets the same answer until it is used."""
     if client.is_bound and client.public_key == key.raw and client.app_key:
-        await _check_use(core, client, address, first=True)
+        await access.check_use(core, client, address, binds=True)
         return client
     try:
         async with core.database.transaction() as transaction:
@@ -113,66 +100,110 @@ def _check_token(core: Core, client: StoredClient | None) -> None:
         raise Refused("the one-time token is too old", code=Code.TOKEN_EXPIRED)
 
 
-async def _check_use(
-    core: Core, client: StoredClient, address: str, *, first: bool = False
-) -> None:
-    """Check time and address of a bound device, and note its access."""
-    now = core.now()
-    if client.access_expires and now >= client.access_expires:
-        raise Refused("the client's access has ended", code=Code.ACCESS_EXPIRED)
-    if client.ip_lock and client.address not in ("", address):
-        raise Refused("the client is locked to another address", code=Code.TOKEN_ADDRESS)
-    is_recent = now - client.last_access < _TOUCH_S and not client.app_key
-    if first or is_recent:
-        return
-    try:
-        async with core.database.transaction() as transaction:
-            await clients.used(
-                transaction.connection,
-                client.client_id,
-                address=address,
-                now=now,
-                first=client.first_access,
-            )
-    except Refused as error:
-        if error.code != Code.STORE_UNAVAILABLE:  # a full disk must not keep devices from reading
-            raise
-
-
-async def _answer(core: Core, client: StoredClient, asked: GetSecretRequest) -> bytes:
-    binds = asked.public_key is not None
-    visible = _visible_folders(core.state, client.application, now=core.now())
-    wanted = visible & set(asked.folders) if asked.folders else visible
+async def _answer(core: Core, client: StoredClient, asked: GetSecretRequest, origin: str) -> bytes:
+    visible = access.visible_folders(core.state, client.application, now=core.now())
     async with core.database.reading() as connection:
-        stored = await applications.find(connection, client.application)
-        keys = {
-            key.folder: key.key
-            for key in await applications.keys_of(connection, client.application)
-        }
-        records = await _records(connection, sorted(wanted & set(keys)), asked)
+        response, keys = await _frame(connection, client, asked)
+        wanted = _wanted(visible, keys, asked)
+        shelved = await core.shelf.folders(connection, wanted)
+        if asked.records:
+            shelved = {folder: _only(shelved[folder], asked.records) for folder in wanted}
+        size = sum(len(one.rendered) for part in shelved.values() for one in part.values())
+        if size > ANSWER_BYTES:
+            raise CommanderError("the answer is too large; ask for fewer records")
+        files = await _files(core, connection, shelved, client, origin)
     folders = [
-        Folder(folder, keys[folder], False, records.get(folder, []))
-        for folder in sorted(wanted)
-        if folder in keys and (folder in records or not asked.records)
+        RenderedFolder(
+            folder,
+            keys[folder],
+            visible[folder],
+            [
+                one.rendered.for_device(
+                    is_editable=visible[folder], files=files.get(uid), has_links=asked.links
+                )
+                for uid, one in shelved[folder].items()
+            ],
+        )
+        for folder in wanted
+        if shelved[folder] or not asked.records
     ]
-    return GetSecretResponse.make(
-        folders=folders,
+    return response.to_payload(folders)
+
+
+async def _frame(
+    connection: AsyncConnection, client: StoredClient, asked: GetSecretRequest
+) -> tuple[GetSecretResponse, dict[str, bytes]]:
+    """The answer without folders, and the application's folder keys."""
+    binds = asked.public_key is not None
+    stored = await applications.find(connection, client.application)
+    keys = {
+        key.folder: key.key for key in await applications.keys_of(connection, client.application)
+    }
+    owner_key = stored.owner_key if stored else b""
+    response = GetSecretResponse.make(
+        folders=[],
         records=[],
         app_data=stored.data if stored else None,
         encrypted_app_key=client.app_key if binds else None,
+        app_owner_public_key=owner_key if binds and owner_key else None,
         expires_on=client.access_expires * 1000,
-    ).to_payload()
+    )
+    return response, keys
 
 
-def _visible_folders(state: State, application: str, *, now: float) -> set[str]:
-    return {
-        str(access.folder)
-        for access in state.folders_of(application)
-        if isinstance(decide(state, application, Action.VIEW, access.folder, now=now), Allow)
-    }
+def _wanted(
+    visible: Mapping[str, bool], keys: Mapping[str, bytes], asked: GetSecretRequest
+) -> list[str]:
+    wanted = set(visible) & set(keys)
+    if asked.folders:
+        wanted &= set(asked.folders)
+    return sorted(wanted)
 
 
-async def _records(
+def _only(records: Records, wanted: tuple[str, ...]) -> Records:
+    return {uid: records[uid] for uid in dict.fromkeys(wanted) if uid in records}
+
+
+async def _files(
+    core: Core,
+    connection: AsyncConnection,
+    shelved: Mapping[str, Records],
+    client: StoredClient,
+    origin: str,
+) -> dict[str, list[File]]:
+    """Attachments by record, each with an address for this client once its bytes are there."""
+    having = [uid for part in shelved.values() for uid, one in part.items() if one.has_files]
+    if not having:
+        return {}
+
+    def file(one: StoredAttachment) -> File:
+        url = None
+        if one.uploaded:
+            url = address_of(core, origin, Direction.DOWNLOAD, one.uid, client.client_id)
+        return File(one.uid, one.link_key, one.data, url)
+
+    found = await attachments.of_records(connection, having)
+    return {uid: [file(one) for one in some] for uid, some in found.items()}
+
+
+# --- with seals, for our own gateways ------------------------------------------------------------
+
+
+async def _answer_with_seals(core: Core, client: StoredClient, asked: GetSecretRequest) -> bytes:
+    visible = access.visible_folders(core.state, client.application, now=core.now())
+    async with core.database.reading() as connection:
+        response, keys = await _frame(connection, client, asked)
+        wanted = _wanted(visible, keys, asked)
+        records = await _sealed_records(connection, wanted, asked)
+    folders = [
+        Folder(folder, keys[folder], visible[folder], records.get(folder, []))
+        for folder in wanted
+        if folder in records or not asked.records
+    ]
+    return msgspec.structs.replace(response, folders=folders).to_payload()
+
+
+async def _sealed_records(
     connection: AsyncConnection, folders: list[str], asked: GetSecretRequest
 ) -> dict[str, list[Record]]:
     """Records by folder; only those asked for, when some were."""
@@ -187,34 +218,24 @@ async def _records(
     if sum(head.size for head in heads) > ANSWER_BYTES:
         raise CommanderError("the answer is too large; ask for fewer records")
     versions = await RECORDS.newest(connection, heads)
-    settings: dict[str, SettingsVersion] = {}
-    if asked.seals:
-        of_these = await SETTINGS.heads(connection, list(versions))
-        settings = await SETTINGS.newest(connection, list(of_these.values()))
+    of_these = await SETTINGS.heads(connection, list(versions))
+    settings = await SETTINGS.newest(connection, list(of_these.values()))
     found: dict[str, list[Record]] = {}
     for head in heads:
-        seals = _seals(versions[head.uid], settings.get(head.uid)) if asked.seals else None
-        found.setdefault(head.folder, []).append(_record(head, versions[head.uid], seals))
+        record = _sealed_record(head, versions[head.uid], settings.get(head.uid))
+        found.setdefault(head.folder, []).append(record)
     return found
 
 
-def _record(head: Head, version: RecordVersion, seals: RecordSeals | None) -> Record:
+def _sealed_record(head: Head, version: RecordVersion, settings: SettingsVersion | None) -> Record:
     inner = read_record_seal(version.seal).inner_folder or None
-    if seals is None:
-        return Record(
-            head.uid, version.record_key, version.payload, head.revision, False,
-            inner_folder_uid=inner,
-        )  # fmt: skip
-    return Record(
-        head.uid, version.record_key, version.payload, head.revision, False,
-        inner_folder_uid=inner, commander=seals,
-    )  # fmt: skip
-
-
-def _seals(version: RecordVersion, settings: SettingsVersion | None) -> RecordSeals:
-    return RecordSeals(
+    seals = RecordSeals(
         encode(version.seal),
         settings.payload if settings else None,
         encode(settings.seal) if settings else None,
         encode(version.write) if version.write else msgspec.UNSET,
     )
+    return Record(
+        head.uid, version.record_key, version.payload, head.revision, False,
+        inner_folder_uid=inner, commander=seals,
+    )  # fmt: skip

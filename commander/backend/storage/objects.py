@@ -124,6 +124,18 @@ class ObjectStore(Generic[_V]):
             found.extend(_head(row) for row in await connection.execute(query))
         return sorted(found, key=lambda head: head.change)[:count]
 
+    async def changed_anywhere(
+        self, connection: AsyncConnection, *, since: int, count: int
+    ) -> list[Head]:
+        """The first heads, of whatever folder, with a change after `since`, in its order."""
+        query = (
+            select(self._heads)
+            .where(self._heads.c.change > since)
+            .order_by(self._heads.c.change)
+            .limit(count)
+        )
+        return [_head(row) for row in await connection.execute(query)]
+
     async def put(self, connection: AsyncConnection, added: Sequence[NewRevision[_V]]) -> None:
         """Store new revisions and make them the newest."""
         if not added:

@@ -91,7 +91,7 @@ def _heads(name: str) -> Table:
         name, metadata,
         _uid("uid", key=True), _uid("folder"), _number("revision"), _bytes("digest"),
         _flag("deleted"), _number("size"), _number("change"),
-        Index(f"{name}_folder", "folder", "change"),
+        Index(f"{name}_folder", "folder", "change"), Index(f"{name}_change", "change"),
     )  # fmt: skip
 
 

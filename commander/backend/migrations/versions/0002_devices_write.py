@@ -50,3 +50,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("uid"),
     )
     op.create_index("attachments_record", "attachments", ["record"], unique=False)
+    for table in ("folders", "records", "settings"):
+        op.create_index(f"{table}_change", table, ["change"], unique=False)

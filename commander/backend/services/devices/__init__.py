@@ -1,0 +1,1 @@
+"""Use cases of the Secrets Manager device API, one a file."""
