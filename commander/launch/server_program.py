@@ -23,8 +23,8 @@ from commander.backend import identity, tls
 from commander.backend.app import build_app
 from commander.backend.core import Core, open_core
 from commander.backend.gatekeeper import Gatekeeper
-from commander.backend.services.devices.transfer_file import sweep_files
 from commander.backend.http.protocol import HEADERS_BYTES, ImpatientHttpProtocol
+from commander.backend.services.devices.transfer_file import sweep_files
 from commander.clock import Clock, SystemClock, iso_utc
 from commander.errors import CommanderError, Conflict, Refused, UsageError
 from commander.files import make_private_directory, write_private

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from commander.authority.statements import Right
 from commander.crypto import aead
 from commander.crypto.encoding import to_base64url
-from commander.ids import ApplicationUid
+from commander.ids import ApplicationUid, new_uid
 from commander.ksm import folder_names
 from commander.ksm.config import DeviceConfig
 from commander.ksm.keys import P256PrivateKey, P256PublicKey
 from commander.ksm.owner import owner_key
+from commander.ksm.request import PATH_PREFIX, OutgoingRequest, build_request
 from commander.ksm.token import OneTimeToken
 from commander.vault.applications import BoundClient, text_client_id
 from commander.vault.session import Vault
@@ -56,12 +60,24 @@ class SdkWorld:
         """Name and port."""
         return self.server.known.address
 
-    async def token(self, **values: int | bool) -> OneTimeToken:
+    async def token(self, *, minutes: int = 60, access_minutes: int = 0) -> OneTimeToken:
         """A one-time token of a new client."""
         made = await self.vault.applications.add_client(
-            self.application, "SDK", ip_lock=False, **values
-        )  # type: ignore[misc]  # numbers and flags of add_client
+            self.application, "SDK", minutes=minutes, access_minutes=access_minutes, ip_lock=False
+        )
         return made.token
+
+    async def device(self) -> RawDevice:
+        """A new, bound device."""
+        config = await self.config()
+        return RawDevice(self, config.client_id, config.private_key)
+
+    @property
+    def folder_key(self) -> bytes:
+        """The key of the shared folder."""
+        key = self.vault._replica.folder_key(self.folder)
+        assert key is not None
+        return key
 
     async def config(self) -> DeviceConfig:
         """The configuration of a new, bound client."""
@@ -98,11 +114,117 @@ async def build_world(
 
 async def copy_folder(owner: Person, folder: str) -> None:
     """Write the form that SDKs read of a shared folder's name."""
-    key = owner.vault.replica.folder_key(folder)
+    key = owner.vault._replica.folder_key(folder)
     assert key is not None
     name = folder_names.seal_name(key, owner.vault.view.folders[folder].name)
     copy = calls.FolderCopy(folder, folder, "", b"", name)
     await owner.api.call(calls.COMMIT, calls.Commit(folder_copies=(copy,)))
+
+
+@dataclass
+class RawDevice:
+    """A device that says exactly what a test wants."""
+
+    world: SdkWorld
+    client_id: bytes
+    key: P256PrivateKey
+
+    def request(self, payload: bytes) -> OutgoingRequest:
+        """A signed request; it may be sent more than once."""
+        identity = self.world.server.core.identity
+        return build_request(identity.ksm.public, identity.ksm_key_id, self.key, payload)
+
+    def payload(self, **content: Any) -> bytes:
+        """A payload with this device's client id."""
+        return json.dumps({"clientId": b64(self.client_id), **content}).encode()
+
+    async def call(self, endpoint: str, **content: Any) -> tuple[int, Any]:
+        """Status and opened answer (JSON, or b"" for an empty one)."""
+        return await self.send(endpoint, self.request(self.payload(**content)))
+
+    async def send(self, endpoint: str, request: OutgoingRequest) -> tuple[int, Any]:
+        """Send a request as it is."""
+        transport = self.world.server.transport()
+        try:
+            response = await transport._client.post(
+                PATH_PREFIX + endpoint, content=request.body, headers=request.headers
+            )
+        finally:
+            await transport.close()
+        if response.status_code != 200:
+            return response.status_code, response.json()
+        opened = request.open_answer(response.content)
+        return 200, json.loads(opened) if opened else b""
+
+    async def newest(self) -> dict[str, Any]:
+        """What `get_secret` says of the world's record."""
+        _, answer = await self.call("get_secret", requestedRecords=[self.world.record])
+        found: dict[str, Any] = answer["folders"][0]["records"][0]
+        return found
+
+    def new_secret(self, folder: str = "", **more: Any) -> dict[str, Any]:
+        """The payload of a `create_secret` with fresh keys."""
+        _, wrapped = new_record_key(self.world.folder_key)
+        return {
+            "recordUid": new_uid(), "recordKey": b64(bytes(125)), "data": b64(bytes(64)),
+            "folderUid": folder or self.world.folder, "folderKey": b64(wrapped), **more,
+        }  # fmt: skip
+
+    def new_folder(self, name: str = "Inner", parent: str = "", **more: Any) -> dict[str, Any]:
+        """The payload of a `create_folder`."""
+        key = aead.new_key()
+        return {
+            "folderUid": new_uid(), "sharedFolderUid": self.world.folder, "parentUid": parent or None,
+            "sharedFolderKey": b64(folder_names.seal_key(self.world.folder_key, key)),
+            "data": b64(folder_names.seal_name(key, name)), **more,
+        }  # fmt: skip
+
+    def new_file(self, revision: int | None, size: int = 100, **more: Any) -> dict[str, Any]:
+        """The payload of an `add_file` to the world's record."""
+        return {
+            "fileRecordUid": new_uid(), "fileRecordKey": b64(bytes(125)), "linkKey": b64(bytes(60)),
+            "fileRecordData": b64(bytes(40)), "ownerRecordUid": self.world.record,
+            "ownerRecordData": b64(bytes(64)), "ownerRecordRevision": revision, "fileSize": size,
+            **more,
+        }  # fmt: skip
+
+    async def update(self, revision: int, data: bytes = bytes(64), **more: Any) -> tuple[int, Any]:
+        """`update_secret` of the world's record."""
+        return await self.call(
+            "update_secret", recordUid=self.world.record, data=b64(data), revision=revision, **more
+        )
+
+
+async def upload(world: SdkWorld, url: str, content: bytes) -> int:
+    """Put bytes where `add_file` said, as SDKs do; the status."""
+    transport = world.server.transport()
+    try:
+        response = await transport._client.post(
+            path_of(url), data={"version": "1"}, files={"file": content}
+        )
+    finally:
+        await transport.close()
+    return response.status_code
+
+
+async def download(world: SdkWorld, url: str) -> tuple[int, bytes]:
+    """Get an attachment."""
+    transport = world.server.transport()
+    try:
+        response = await transport._client.get(path_of(url))
+    finally:
+        await transport.close()
+    return response.status_code, response.content
+
+
+def path_of(url: str) -> str:
+    """The path of an address."""
+    return "/" + url.split("/", 3)[3]
+
+
+def b64(raw: bytes) -> str:
+    """Standard base64."""
+    return base64.b64encode(raw).decode()
 
 
 def new_record_key(folder_key: bytes) -> tuple[bytes, bytes]:

@@ -26,6 +26,9 @@ from commander.errors import CommanderError, InvalidInput, Refused
 _log = logging.getLogger(__name__)
 FILE_PATH = FILES_PATH + "{ticket}"
 _PIECE = 256 * 1024
+_DRAIN_BYTES = 1024 * 1024
+_DRAIN_S = 3.0
+_FIRST_ERROR = 400
 _OVERHEAD = MAX_OTHER_BYTES + 16 * 1024
 _DONE = b'<?xml version="1.0" encoding="UTF-8"?><PostResponse/>'
 
@@ -43,6 +46,12 @@ class FileEndpoint:
 
     async def answer(self, request: Request) -> Response:
         """The bytes, or 201 when they have come whole."""
+        response = await self._answer(request)
+        if request.method == "POST" and response.status_code >= _FIRST_ERROR:
+            await _drain(request)
+        return response
+
+    async def _answer(self, request: Request) -> Response:
         core, address = self._core, peer_of(request)
         upload = request.method == "POST"
         direction = Direction.UPLOAD if upload else Direction.DOWNLOAD
@@ -127,6 +136,24 @@ async def _receive(request: Request, part: FilePart, file: Incoming, *, limit: i
             await asyncio.to_thread(file.write, bytes(waiting))
             waiting.clear()
     await asyncio.to_thread(file.write, bytes(waiting))
+
+
+async def _drain(request: Request) -> None:
+    """
+    Read a little of what comes after a refusal, and drop it.
+
+    A connection that is closed over unread bytes is reset, and the client might never see why.
+    """
+    left = _DRAIN_BYTES
+    try:
+        async with asyncio.timeout(_DRAIN_S):
+            async for chunk in request.stream():
+                left -= len(chunk)
+                if left < 0:
+                    return
+    except (TimeoutError, ClientDisconnect, RuntimeError):
+        # RuntimeError: the upload had read the body to its end, or its beginning and failed.
+        return
 
 
 class _FileAnswer(Response):

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from commander.authority.statements import Right
 from commander.wire.records import RecordData
 from tests.support.backend_devices import Application
 from tests.support.backend_server import BackendServer, Person, running
+from tests.support.sdk_devices import RawDevice, SdkWorld, build_world
 
 
 @pytest.fixture
@@ -32,3 +34,15 @@ async def application(admin: Person) -> Application:
     made = await vault.applications.create("Orders")
     await vault.applications.share_folder(made.uid, folder.uid)
     return Application(admin, made.uid, folder.uid, record.uid)
+
+
+@pytest.fixture
+async def world(server: BackendServer, admin: Person, tmp_path: Path) -> SdkWorld:
+    """A folder that an application's devices may edit."""
+    return await build_world(server, admin, tmp_path, rights=(Right.VIEW, Right.EDIT))
+
+
+@pytest.fixture
+async def device(world: SdkWorld) -> RawDevice:
+    """A bound device of that application."""
+    return await world.device()

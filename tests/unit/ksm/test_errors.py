@@ -48,7 +48,19 @@ def test_statuses_are_the_published_ones() -> None:
     assert {code.value: ErrorAnswer(code, "").status for code in ErrorCode} == {
         "access_denied": 403, "bad_request": 400, "key": 401, "throttled": 403,
         "not_found": 404, "out_of_sync": 400, "server_error": 500,
+        "record_uid_not_found": 400, "folder_uid_not_found": 400,
     }  # fmt: skip
+
+
+def test_verified_device_is_told_the_reason() -> None:
+    """With the code it was refused with; codes of elsewhere are told like any refusal."""
+    refused = DeviceRefused("record x is at revision 2", code=ErrorCode.OUT_OF_SYNC)
+    other = DeviceRefused("elsewhere", code="http-500")
+
+    answer = answer_for(refused, server_key_id=4001)
+
+    assert (answer.code, answer.message) == (ErrorCode.OUT_OF_SYNC, "record x is at revision 2")
+    assert answer_for(other, server_key_id=4001).code is ErrorCode.ACCESS_DENIED
 
 
 def test_texts_are_cut_at_their_limits() -> None:

@@ -1,0 +1,116 @@
+"""Records kept ready for devices: always what the store says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+
+import pytest
+
+from commander.backend.core import Core
+from commander.backend.storage import attachments
+from commander.backend.storage.attachments import StoredAttachment
+from commander.backend.storage.device_shelf import MOST_FOLLOWED, DeviceShelf
+from commander.backend.storage.objects import RECORDS, NewRevision
+from commander.codec import encode
+from commander.ids import DeviceUid, FolderUid, RecordUid, new_uid
+from commander.wire.seals import RecordSeal, RecordVersion, Signed
+
+pytestmark = pytest.mark.integration
+ONE, OTHER = new_uid(), new_uid()
+
+
+def revision(
+    uid: str, folder: str, number: int, *, deleted: bool = False
+) -> NewRevision[RecordVersion]:
+    seal = RecordSeal(
+        RecordUid(uid), FolderUid(folder), "", number, bytes(32), b"", b"", DeviceUid(uid), 0, 0,
+        deleted,
+    )  # fmt: skip
+    version = RecordVersion(Signed(encode(seal), bytes(64)), b"key", f"{number}".encode())
+    return NewRevision(uid, folder, number, deleted, version)
+
+
+async def put(core: Core, *revisions: NewRevision[RecordVersion]) -> None:
+    async with core.database.transaction() as transaction:
+        await RECORDS.put(transaction.connection, list(revisions))
+
+
+async def seen(core: Core, shelf: DeviceShelf, folders: Collection[str]) -> dict[str, int]:
+    async with core.database.reading() as connection:
+        found = await shelf.folders(connection, folders)
+    records = [one for part in found.values() for one in part.values()]
+    texts = [
+        one.rendered.for_device(is_editable=True, files=None, has_links=False) for one in records
+    ]
+    return {item["recordUid"]: item["revision"] for item in map(json.loads, map(bytes, texts))}
+
+
+async def test_shelf_follows_every_change(core: Core) -> None:
+    """New, changed, moved, deleted; in folders it holds and in others."""
+    shelf = core.shelf
+    a, b, c = new_uid(), new_uid(), new_uid()
+    await put(core, revision(a, ONE, 1), revision(b, ONE, 1), revision(c, OTHER, 1))
+    assert await seen(core, shelf, [ONE]) == {a: 1, b: 1}
+
+    await put(core, revision(a, ONE, 2))
+    assert await seen(core, shelf, [ONE]) == {a: 2, b: 1}
+    await put(core, revision(b, OTHER, 2), revision(c, ONE, 2))
+    assert await seen(core, shelf, [ONE]) == {a: 2, c: 2}
+    assert await seen(core, shelf, [ONE, OTHER]) == {a: 2, c: 2, b: 2}
+    await put(core, revision(b, ONE, 3))
+    assert await seen(core, shelf, [OTHER]) == {}
+    await put(core, revision(a, ONE, 3, deleted=True), revision(new_uid(), new_uid(), 1))
+    assert await seen(core, shelf, [ONE]) == {b: 3, c: 2}
+
+
+async def test_many_changes_at_once_are_read_anew(core: Core) -> None:
+    """A new share renews a whole folder."""
+    a = new_uid()
+    await put(core, revision(a, ONE, 1))
+    assert await seen(core, core.shelf, [ONE]) == {a: 1}
+
+    await put(
+        core, *(revision(new_uid(), OTHER, 1) for _ in range(MOST_FOLLOWED)), revision(a, ONE, 2)
+    )
+
+    assert await seen(core, core.shelf, [ONE]) == {a: 2}
+    assert len(await seen(core, core.shelf, [OTHER])) == MOST_FOLLOWED
+
+
+async def test_reader_of_an_older_snapshot_disturbs_nobody(core: Core) -> None:
+    """It gets what is true or was, and the shelf goes on with the newest."""
+    a = new_uid()
+    await put(core, revision(a, ONE, 1))
+    async with core.database.reading() as old:
+        await RECORDS.heads(old, [a])
+        await put(core, revision(a, ONE, 2))
+        assert await seen(core, core.shelf, [ONE]) == {a: 2}
+        assert ONE in await core.shelf.folders(old, [ONE, OTHER])
+
+    assert await seen(core, core.shelf, [ONE]) == {a: 2}
+
+
+async def test_shelf_is_bounded(core: Core) -> None:
+    """What was not asked for longest goes first; answers stay right."""
+    shelf = DeviceShelf(most_bytes=300)
+    a, b = new_uid(), new_uid()
+    await put(core, revision(a, ONE, 1), revision(b, OTHER, 1))
+
+    for _ in range(2):
+        assert await seen(core, shelf, [ONE]) == {a: 1}
+        assert await seen(core, shelf, [OTHER]) == {b: 1}
+    assert list(shelf._folders) == [OTHER]
+
+
+async def test_record_knows_whether_it_has_attachments(core: Core) -> None:
+    """Their addresses are made for each device."""
+    a = new_uid()
+    async with core.database.transaction() as transaction:
+        await RECORDS.put(transaction.connection, [revision(a, ONE, 1)])
+        new = StoredAttachment(new_uid(), a, b"k", b"d", 7, uploaded=False, created=1)
+        await attachments.add(transaction.connection, new)
+    async with core.database.reading() as connection:
+        found = await core.shelf.folders(connection, [ONE])
+
+    assert found[ONE][a].has_files

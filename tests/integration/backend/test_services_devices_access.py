@@ -1,0 +1,138 @@
+"""Who is served, and until when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from commander.authority.statements import Right
+from commander.ksm.keys import P256PrivateKey
+from tests.support.sdk_devices import RawDevice, SdkWorld, b64
+
+pytestmark = pytest.mark.integration
+ENDPOINTS: dict[str, dict[str, Any]] = {
+    "get_secret": {}, "get_folders": {},
+    "create_secret": {
+        "recordUid": "R" * 21 + "A", "folderUid": "F" * 21 + "A", "recordKey": b64(bytes(125)),
+        "folderKey": b64(bytes(60)), "data": b64(bytes(40)),
+    },
+    "update_secret": {"recordUid": "R" * 21 + "A", "data": b64(bytes(40)), "revision": 1},
+    "finalize_secret_update": {"recordUid": "R" * 21 + "A"},
+    "rollback_secret_update": {"recordUid": "R" * 21 + "A"},
+    "delete_secret": {"recordUids": ["R" * 21 + "A"]},
+    "create_folder": {
+        "folderUid": "I" * 21 + "A", "sharedFolderUid": "F" * 21 + "A",
+        "sharedFolderKey": b64(bytes(64)), "data": b64(bytes(48)),
+    },
+    "update_folder": {"folderUid": "I" * 21 + "A", "data": b64(bytes(48))},
+    "delete_folder": {"folderUids": ["I" * 21 + "A"]},
+    "add_file": {
+        "fileRecordUid": "f" * 21 + "A", "fileRecordKey": b64(bytes(125)),
+        "fileRecordData": b64(bytes(40)), "ownerRecordUid": "R" * 21 + "A",
+        "ownerRecordData": b64(bytes(40)), "linkKey": b64(bytes(60)), "fileSize": 100,
+    },
+}  # fmt: skip
+_SAYS_NOTHING = {"error": "access_denied", "message": "signature or client is not valid"}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+async def test_strangers_are_told_nothing_at_any_endpoint(
+    world: SdkWorld, device: RawDevice, endpoint: str
+) -> None:
+    """Wrong key, unknown client, unbound token: one and the same answer."""
+    thief = RawDevice(world, device.client_id, P256PrivateKey.generate())
+    nobody = RawDevice(world, bytes(64), device.key)
+    unbound = RawDevice(world, (await world.token()).client_id, device.key)
+
+    for stranger in (thief, nobody, unbound):
+        answer = await stranger.call(endpoint, **ENDPOINTS[endpoint])
+        assert answer == (403, _SAYS_NOTHING)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+async def test_content_of_another_path_is_refused(device: RawDevice, endpoint: str) -> None:
+    """The path is not signed, so it may not say something else than the content."""
+    for other, content in ENDPOINTS.items():
+        ends = {"finalize_secret_update", "rollback_secret_update"}
+        if other == endpoint or {other, endpoint} <= ends or endpoint.startswith("get_"):
+            continue
+        status, answer = await device.call(endpoint, **content)
+        assert (status, answer["error"]) == (400, "bad_request")
+
+
+async def test_access_ends_at_its_time_for_writes_too(world: SdkWorld) -> None:
+    """A minute of access."""
+    token = await world.token(access_minutes=1)
+    device = RawDevice(world, token.client_id, P256PrivateKey.generate())
+    point = b64(device.key.public.raw)
+    assert (await device.call("get_secret", publicKey=point))[0] == 200
+    revision = (await device.newest())["revision"]
+    assert (await device.update(revision))[0] == 200
+
+    world.server.clock.advance(61)
+
+    assert (await device.update(revision + 1))[0] == 403
+    assert (await device.call("get_folders"))[0] == 403
+
+
+async def test_locked_client_is_served_at_its_first_address_only(world: SdkWorld) -> None:
+    """As the store says which that was."""
+    made = await world.vault.applications.add_client(world.application, "CI", ip_lock=True)
+    device = RawDevice(world, made.token.client_id, P256PrivateKey.generate())
+    await device.call("get_secret", publicKey=b64(device.key.public.raw))
+    assert (await device.call("get_folders"))[0] == 200
+    async with world.server.core.database.transaction() as transaction:
+        await transaction.connection.exec_driver_sql("UPDATE clients SET address = '192.0.2.7'")
+
+    assert await device.call("get_folders") == (403, _SAYS_NOTHING)
+    assert (await device.update(1))[0] == 403
+
+
+async def test_device_with_another_key_than_the_confirmed_one_is_refused(world: SdkWorld) -> None:
+    """Who bound a token before its owner did reads nothing once the owner has confirmed theirs."""
+    device = await world.device()
+    async with world.server.core.database.transaction() as transaction:
+        await transaction.connection.exec_driver_sql(
+            "UPDATE clients SET public_key = ? WHERE public_key != x''",
+            (P256PrivateKey.generate().public.raw,),
+        )
+
+    assert await device.call("get_secret") == (403, _SAYS_NOTHING)
+
+
+async def test_rights_that_end_take_effect_at_the_next_call(
+    world: SdkWorld, device: RawDevice
+) -> None:
+    """From edit to view, from view to nothing."""
+    revision = (await device.newest())["revision"]
+    applications = world.vault.applications
+    await applications.share_folder(world.application, world.folder, (Right.VIEW,))
+    status, answer = await device.update(revision)
+    assert (status, answer["error"]) == (403, "access_denied")
+
+    await applications.unshare_folder(world.application, world.folder)
+
+    status, answer = await device.update(revision)
+    assert (status, answer["error"]) == (400, "record_uid_not_found")
+    assert (await device.call("get_folders"))[1]["folders"] == []
+
+
+async def test_busy_client_is_throttled_and_told_for_how_long(device: RawDevice) -> None:
+    """Status 403 it must be, since SDKs wait on nothing else."""
+    answers = [await device.call("get_folders") for _ in range(101)]
+
+    status, answer = answers[-1]
+    assert (status, answer["error"], answer["retry_after"]) == (403, "throttled", 10)
+    assert answers[0][0] == 200
+
+
+async def test_device_that_the_log_does_not_name_may_read_but_not_write(world: SdkWorld) -> None:
+    """Readers would refuse what it wrote: it was made before devices could write."""
+    device = await world.device()
+    world.server.core.state.clients._by_key.clear()
+
+    assert (await device.call("get_secret"))[0] == 200
+    status, answer = await device.update(1)
+    assert (status, answer["error"]) == (403, "access_denied")
+    assert "make a new one" in answer["message"]
