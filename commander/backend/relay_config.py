@@ -29,7 +29,7 @@ class RelayPlan:
 
     `relay_address` is where others reach it, `local_address` the machine's own address where
     that differs (behind a provider's NAT). `max_relays` is for all users together; `mbit_s`
-    bounds one relay in one direction, `total_mbit_s` all of them.
+    bounds one relay in one direction.
     """
 
     realm: str
@@ -45,7 +45,6 @@ class RelayPlan:
     last_port: int = 65535
     max_relays: int = 1200
     mbit_s: int = 200
-    total_mbit_s: int = 1000
 
     def __post_init__(self) -> None:
         for text in (self.relay_address, self.local_address or self.relay_address):
@@ -82,7 +81,7 @@ def write_config(plan: RelayPlan) -> str:
         f"user-quota={USER_QUOTA}",
         f"total-quota={plan.max_relays}",
         f"max-bps={plan.mbit_s * 125_000}",
-        f"bps-capacity={plan.total_mbit_s * 125_000}",
+        # No bps-capacity: coturn reserves max-bps of it for each relay, so that five would fill it.
         "# A closed relay: the only peer is another relay of this server.",
         *(f"denied-peer-ip={network}" for network in _EVERYTHING),
         *(f"allowed-peer-ip={text}" for text in dict.fromkeys((plan.relay_address, local))),

@@ -245,6 +245,21 @@ class Applications:
 
         await vault.commit(build)
 
+    async def confirm_client(self, uid: str, client_id: str, public_key: bytes) -> None:
+        """
+        Sign into the log that a client has this key; the caller has compared fingerprints.
+
+        What it wrote before with another key is refused from then on, by everybody. Raises Refused
+        for a client whose key the log names already.
+        """
+        vault = self._vault
+
+        def build(draft: Draft) -> None:
+            vault.require(Action.MANAGE_APPLICATION, uid)
+            draft.state(_client(uid, client_id, public_key))
+
+        await vault.commit(build)
+
     async def remove_client(self, client_id: str) -> None:
         """Remove a client by its id; a gateway's certificate is revoked with it."""
         await self.remove_clients({client_id: ""})

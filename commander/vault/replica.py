@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from commander.authority.log import apply
 from commander.authority.state import State
 from commander.authority.statements import Statement
 from commander.codec import Message
 from commander.ids import ApplicationUid, FolderUid, RecordUid, UserUid
 from commander.vault.accounts import Identity
+from commander.vault.sdk_writes import SeenDevices
 from commander.wire.calls import ApplicationRow
 from commander.wire.records import RecordData
 from commander.wire.seals import (
@@ -35,8 +38,12 @@ from commander.wire.seals import (
 VERSION = 1
 
 
-class Snapshot(Message, frozen=True):
-    """What is stored of a replica; `pins` outlive the versions they name."""
+class Snapshot(Message, frozen=True, omit_defaults=True):
+    """
+    What is stored of a replica; `pins` outlive the versions they name.
+
+    A later field has a default and is left out with it, so that older stores are read.
+    """
 
     version: int
     user: str
@@ -48,6 +55,8 @@ class Snapshot(Message, frozen=True):
     settings: tuple[SettingsVersion, ...]
     applications: tuple[ApplicationRow, ...]
     pins: dict[str, Signed]
+    device_keys: dict[str, bytes] = msgspec.field(default_factory=dict)
+    device_requests: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,9 @@ class Replica:
         self.records: dict[str, OpenRecord] = {}
         self.applications: dict[str, OpenApplication] = {}
         self.pins: dict[str, Signed] = {}
+        self.devices = SeenDevices()
+        # Where each folder was before the merge in hand: a deletion is judged by that.
+        self.parents: dict[str, str] = {}
         # Grows with every change, so that indexes made of the replica know when they are old.
         self.generation = 0
 
@@ -164,4 +176,6 @@ class Replica:
             settings=tuple(self.settings_versions.values()),
             applications=tuple(self.application_rows.values()),
             pins=dict(self.pins),
+            device_keys=dict(self.devices.keys),
+            device_requests=self.devices.stored(),
         )

@@ -29,6 +29,7 @@ from commander.vault.opening import open_settings
 from commander.vault.people import People
 from commander.vault.ports import Remote
 from commander.vault.replica import OpenFolder, OpenRecord, Replica
+from commander.vault.sdk_writes import fill_gap, records_with_gaps
 from commander.vault.sharing import Sharing
 from commander.vault.state import Place, View
 from commander.vault.store import Store
@@ -200,7 +201,8 @@ class Vault:
         before = (replica.state.seq, replica.cursor)
         await self._fetch_log()
         # Merged as one, since settings may come pages before the record they belong to.
-        problems = merge_changes(replica, join_pages([page async for page in self._pages()]))
+        answer = join_pages([page async for page in self._pages()])
+        problems = merge_changes(replica, await self._without_gaps(answer))
         self.problems = problems
         self._synced_at = self._clock.monotonic()
         for problem in problems:
@@ -217,6 +219,16 @@ class Vault:
             if not page.more or page.cursor <= cursor:
                 return
             cursor = page.cursor
+
+    async def _without_gaps(self, answer: calls.SyncAnswer) -> calls.SyncAnswer:
+        """The answer with the revisions that it takes to judge what devices wrote."""
+        replica = self._replica
+        for pinned in records_with_gaps(answer.records, lambda uid: replica.record_pin(uid)[0]):
+            request = calls.HistoryRequest(pinned.record)
+            answer = fill_gap(
+                answer, pinned, (await self._remote.call(calls.HISTORY, request)).records
+            )
+        return answer
 
     async def _fetch_log(self) -> None:
         replica = self._replica
@@ -374,15 +386,23 @@ class Vault:
             raise NotFound(f"no folder {target}")
         return self.view.place_of(target)
 
-    async def update_record(self, uid: str, change: Callable[[RecordData], None]) -> bool:
+    async def update_record(
+        self, uid: str, change: Callable[[RecordData], None], *, revision: int = 0
+    ) -> bool:
         """
         Change a record's content; `change` edits a copy of the newest one, and may be called again.
 
+        With `revision` only that one is changed: Conflict when it is not the newest any more.
         Returns False when nothing was different.
         """
 
         def build(draft: Draft) -> bool:
             record = self.get_record(uid)
+            if revision and record.revision != revision:
+                raise Conflict(
+                    f"record {record.data.title!r} is at revision {record.revision}, not {revision}",
+                    hint="record-history shows both; nothing was changed",
+                )
             data = RecordData(copy.deepcopy(record.data.content))
             change(data)
             if data.content == record.data.content:

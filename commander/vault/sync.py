@@ -25,7 +25,9 @@ from commander.vault.opening import (
     open_settings,
 )
 from commander.vault.replica import OpenApplication, OpenFolder, OpenRecord, Replica, Snapshot
+from commander.vault.sdk_writes import SeenDevices, ancestors_of, check_owner
 from commander.wire.calls import ApplicationRow, LogAnswer, SyncAnswer
+from commander.wire.device_writes import DeviceWrite
 from commander.wire.pam import ResourceSettings
 from commander.wire.seals import (
     FIRST_PREVIOUS,
@@ -111,6 +113,7 @@ def merge_changes(replica: Replica, answer: SyncAnswer) -> list[Problem]:
     for again, and reported again.
     """
     problems: list[Problem] = []
+    replica.parents = {folder.uid: folder.parent for folder in replica.folders.values()}
     steps: tuple[tuple[str, Iterable[object], Callable[..., None]], ...] = (
         ("key grant", answer.grants, accept_grant),
         ("folder", answer.folders, accept_folder),
@@ -187,8 +190,18 @@ def accept_folder(replica: Replica, version: FolderVersion) -> None:
     seal = read_folder_seal(version.seal)
     _check_numbers(seal)
     pinned, digest = replica.folder_pin(seal.folder)
-    verify_folder(replica.state, version, pinned=pinned, pinned_hash=digest)
+    verify_folder(
+        replica.state,
+        version,
+        pinned=pinned,
+        pinned_hash=digest,
+        device_keys=replica.devices.keys,
+        ancestors=_ancestors(replica, seal.folder, pinned.domain) if pinned else None,
+    )
     opened = None if seal.deleted else _open_folder(replica, version, seal)
+    if version.write is not None:
+        name = f"folder/{seal.folder}"
+        replica.devices.accept(replica.state, name, seal.revision, version.write)
     replica.pins[f"folder/{seal.folder}"] = version.seal
     if opened is None:
         replica.folder_versions.pop(seal.folder, None)
@@ -216,8 +229,18 @@ def accept_record(replica: Replica, version: RecordVersion) -> None:
     seal = read_record_seal(version.seal)
     _check_numbers(seal)
     pinned, digest = replica.record_pin(seal.record)
-    verify_record(replica.state, version, pinned=pinned, pinned_hash=digest)
+    inner = pinned.inner_folder if pinned else ""
+    verify_record(
+        replica.state,
+        version,
+        pinned=pinned,
+        pinned_hash=digest,
+        device_keys=replica.devices.keys,
+        ancestors=_ancestors(replica, inner, pinned.folder) if pinned else None,
+    )
     opened = None if seal.deleted else open_record(_need_key(replica, seal.folder), version, seal)
+    if version.write is not None:
+        _check_device_write(replica, version.write, seal, opened)
     replica.pins[f"record/{seal.record}"] = version.seal
     if opened is None:
         replica.record_versions.pop(seal.record, None)
@@ -226,6 +249,19 @@ def accept_record(replica: Replica, version: RecordVersion) -> None:
         return
     replica.record_versions[seal.record] = version
     replica.records[seal.record] = opened
+
+
+def _ancestors(replica: Replica, folder: str, domain: str) -> frozenset[str]:
+    return ancestors_of(folder, domain, replica.parents)
+
+
+def _check_device_write(
+    replica: Replica, write: DeviceWrite, seal: RecordSeal, opened: OpenRecord | None
+) -> None:
+    if opened is not None:
+        key = replica.keys.get(("application", write.application))
+        check_owner(write, key, opened.key)
+    replica.devices.accept(replica.state, f"record/{seal.record}", seal.revision, write)
 
 
 def open_record(folder_key: bytes, version: RecordVersion, seal: RecordSeal) -> OpenRecord:
@@ -250,9 +286,18 @@ def open_history(
     found = []
     previous, digest = None, FIRST_PREVIOUS
     pinned, pinned_digest = replica.record_pin(record)
+    devices = replica.devices.copy()
     for version in versions:
-        seal = verify_record(replica.state, version, pinned=previous, pinned_hash=digest)
+        seal = verify_record(
+            replica.state,
+            version,
+            pinned=previous,
+            pinned_hash=digest,
+            device_keys=devices.keys,
+        )
         previous, digest = seal, version.seal.digest()
+        if version.write is not None:
+            devices.accept(replica.state, f"record/{seal.record}", seal.revision, version.write)
         if seal.record != record:
             raise Refused(f"record {seal.record} stands in for {record}", code=Code.SEAL_BROKEN)
         if pinned is not None and seal.revision == pinned.revision and digest != pinned_digest:
@@ -338,6 +383,7 @@ def restore(snapshot: Snapshot, identity: Identity) -> Replica:
         replica.append(statement)
     replica.cursor = snapshot.cursor
     replica.pins = dict(snapshot.pins)
+    replica.devices = SeenDevices.restore(snapshot.device_keys, snapshot.device_requests)
     for grant in snapshot.grants:
         seal = read_grant_seal(grant.seal)
         place = (seal.kind, seal.object)

@@ -44,6 +44,7 @@ MAX_LOCAL_ADDRESSES: Final = 16
 RELAY_STAGGER_S: Final = 0.4
 """How long one TURN server may take before the next one is asked as well."""
 RELAY_WAIT_S: Final = 5.0
+RETRY_S: Final = 0.2
 STUN_WAIT_S: Final = 2.0
 GRACE_S: Final = 0.2
 """How long answers of STUN are waited for once there is a relay."""
@@ -194,14 +195,14 @@ class GuardedConnection(aioice.ice.Connection):
         self, component: int, servers: list[IceServer]
     ) -> aioice.Candidate | None:
         """The first relay that comes up; the ones after it begin while it is waited for."""
-        attempts: set[asyncio.Task[Found]] = set()
+        attempts: set[asyncio.Task[Found | None]] = set()
         waiting = list(enumerate(servers))
         try:
             async with asyncio.timeout(RELAY_WAIT_S):
                 while waiting or attempts:
                     if waiting:
                         rank, server = waiting.pop(0)
-                        work = self._relay(component, server, rank)
+                        work = self._try_relay(component, server, rank)
                         attempts.add(spawn(work, name="webrtc-turn"))
                     found = await self._first_relay(attempts, is_last=not waiting)
                     if found is not None:
@@ -213,25 +214,38 @@ class GuardedConnection(aioice.ice.Connection):
         return None
 
     async def _first_relay(
-        self, attempts: set[asyncio.Task[Found]], *, is_last: bool
+        self, attempts: set[asyncio.Task[Found | None]], *, is_last: bool
     ) -> aioice.Candidate | None:
         timeout = None if is_last else RELAY_STAGGER_S
         done, _ = await asyncio.wait(attempts, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         candidate = None
         for attempt in done:
             attempts.discard(attempt)
-            error = attempt.exception()
-            if error is not None:
-                self.refused = _why(error)
-                _log.debug("a TURN server gives no relay: %s", self.refused)
+            result = attempt.result()
+            if result is None:
                 continue
-            found, protocol = attempt.result()
+            found, protocol = result
             if candidate is None:
                 candidate = found
                 self._protocols.append(protocol)
             else:
                 protocol.transport.close()
         return candidate
+
+    async def _try_relay(self, component: int, server: IceServer, rank: int) -> Found | None:
+        try:
+            try:
+                return await self._relay(component, server, rank)
+            except aioice.stun.TransactionFailed as error:
+                if _code(error) != UNAUTHORIZED:
+                    raise
+                # coturn refuses good credentials while it opens its database, at its first use.
+                await asyncio.sleep(RETRY_S)
+                return await self._relay(component, server, rank)
+        except Exception as error:  # noqa: BLE001  the border to the library and to a stranger's server
+            self.refused = _why(error)
+            _log.debug("%s gives no relay: %s", server.url, self.refused)
+            return None
 
     async def _relay(self, component: int, server: IceServer, rank: int) -> Found:
         url = server.url
@@ -263,28 +277,33 @@ def _is_relayed(pair: aioice.ice.CandidatePair) -> bool:
     return "relay" in (pair.local_candidate.type, pair.remote_candidate.type)
 
 
-async def _abandon(attempts: set[asyncio.Task[Found]]) -> None:
+async def _abandon(attempts: set[asyncio.Task[Found | None]]) -> None:
     """Give up attempts, and relays that came up although nobody waits for them any more."""
     await cancel_and_wait(*attempts)
     for attempt in attempts:
-        if not attempt.cancelled() and attempt.exception() is None:
-            attempt.result()[1].transport.close()
+        result = None if attempt.cancelled() else attempt.result()
+        if result is not None:
+            result[1].transport.close()
 
 
-async def _reflexive(protocol: aioice.ice.StunProtocol, server: IceServer) -> aioice.Candidate:
-    """How a STUN server sees one of our addresses."""
+async def _reflexive(
+    protocol: aioice.ice.StunProtocol, server: IceServer
+) -> aioice.Candidate | None:
+    """How a STUN server sees one of our addresses; None when it does not tell."""
     loop = asyncio.get_running_loop()
-    # Resolved here: a name handed to a socket's send would block everyone.
-    found = await loop.getaddrinfo(server.url.host, server.url.port, family=socket.AF_INET)
-    address = found[0][4]
-    candidate, _ = await aioice.ice.server_reflexive_candidate(
-        protocol, (str(address[0]), int(address[1]))
-    )
+    try:
+        # Resolved here: a name handed to a socket's send would block everyone.
+        found = await loop.getaddrinfo(server.url.host, server.url.port, family=socket.AF_INET)
+        address = (str(found[0][4][0]), int(found[0][4][1]))
+        candidate, _ = await aioice.ice.server_reflexive_candidate(protocol, address)
+    except Exception as error:  # noqa: BLE001  the border to the library and to a stranger's server
+        _log.debug("%s tells no address: %s", server.url, type(error).__name__)
+        return None
     return candidate
 
 
 async def _collect(
-    reflexive: list[asyncio.Task[aioice.Candidate]],
+    reflexive: list[asyncio.Task[aioice.Candidate | None]],
     relay: asyncio.Task[aioice.Candidate | None] | None,
 ) -> list[aioice.Candidate]:
     """What came in time: STUN within two seconds, a relay within five, not both to the end."""
@@ -294,16 +313,14 @@ async def _collect(
         found += [candidate] if candidate is not None else []
     if reflexive:
         await asyncio.wait(reflexive, timeout=STUN_WAIT_S if relay is None else GRACE_S)
-    for task in reflexive:
-        if task.done() and task.exception() is None:
-            found.append(task.result())
-    return found
+    told = [task.result() for task in reflexive if task.done()]
+    return found + [candidate for candidate in told if candidate is not None]
 
 
 def _why(error: BaseException) -> str:
     """Why a TURN server gave no relay, in our own words."""
     if isinstance(error, aioice.stun.TransactionFailed):
-        code = error.response.attributes.get("ERROR-CODE", (0, ""))[0]
+        code = _code(error)
         return _TURN_ERRORS.get(code, f"the TURN server refused ({code})")
     if isinstance(error, aioice.stun.TransactionTimeout):
         return "the TURN server does not answer"
@@ -312,8 +329,14 @@ def _why(error: BaseException) -> str:
     return f"the TURN server misbehaved ({type(error).__name__})"
 
 
+def _code(error: aioice.stun.TransactionFailed) -> int:
+    code: int = error.response.attributes.get("ERROR-CODE", (0, ""))[0]
+    return code
+
+
+UNAUTHORIZED: Final = 401
 _TURN_ERRORS: Final = {
-    401: "the TURN server does not take the credential",
+    UNAUTHORIZED: "the TURN server does not take the credential",
     403: "the TURN server forbids it",
     441: "the TURN server does not take the credential",
     486: "the TURN server's quota for this credential is used up",

@@ -1,18 +1,21 @@
 """
 The two ends that scripts/bench gives to tunnel_bench.py: a product with a gateway, and a client's tunnel.
 
-    bench_tunnels.py serve DIR TARGET_PORT     server and gateway, with a record of the target; until SIGTERM
-    bench_tunnels.py connect DIR PORT PATH     `commander pam tunnel start` on a fixed port
-    bench_tunnels.py sshd DIR                  an sshd of its own; until SIGTERM
-    bench_tunnels.py ssh DIR PORT TARGET_PORT [CIPHER]     `ssh -N -L`
+    ends.py serve DIR TARGET_PORT [NAMESPACE ADDRESS]     server and gateway, with a record of the target; until SIGTERM
+    ends.py connect DIR PORT PATH                         `commander pam tunnel start` on a fixed port
+    ends.py sshd DIR [ADDRESS]                            an sshd of its own; until SIGTERM
+    ends.py ssh DIR PORT TARGET_PORT [CIPHER]             `ssh -N -L`
 
-`DIR/ready` is written once the serving end can be used; the client's end waits for it.
+`DIR/ready` is written once the serving end can be used; the client's end waits for it. `DIR.memory` is
+what server and gateway needed at most.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -20,14 +23,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
+from tests.support.namespaces import Host  # noqa: E402 (needs the path)
 from tests.support.processes import Home  # noqa: E402 (needs the path)
-from tests.support.product import ADMINISTRATOR, FOLDER, Product  # noqa: E402 (needs the path)
+from tests.support.product import ADMINISTRATOR, Product  # noqa: E402 (needs the path)
 from tests.support.servers.sshd import Sshd  # noqa: E402 (needs the path)
 
-READY_S = 60.0
+READY_S = 90.0
 RECORD = "Target of the measurement"
 
 
@@ -37,9 +41,9 @@ def main(words: list[str]) -> int:
     role, directory = words[0], Path(words[1])
     try:
         if role == "serve":
-            return serve(directory, int(words[2]))
+            return serve(directory, int(words[2]), *words[3:])
         if role == "sshd":
-            return serve_ssh(directory)
+            return serve_ssh(directory, *words[2:])
         wait_for(directory / "ready")
         if role == "ssh":
             return ssh(directory, words[2], words[3], *words[4:])
@@ -48,20 +52,28 @@ def main(words: list[str]) -> int:
         return 0
 
 
-def serve(directory: Path, target_port: int) -> int:
-    """Run server and gateway."""
+def serve(directory: Path, target_port: int, namespace: str = "", address: str = "") -> int:
+    """Run server and gateway, here or on another host."""
+    host = Host("serving", namespace, address) if namespace else None
     with fresh(directory), Product(directory) as product:
-        product.start_server()
-        user = product.set_up()
-        product.start_gateway()
-        user(
-            "pam", "config", "new", "--title", "Network", "--environment", "local",
-            "--gateway", "Gateway", "--shared-folder", FOLDER, "--tunneling", "on",
-        )  # fmt: skip
+        server = product.start_server(host=host)
+        user = product.set_up(host=host)
+        gateway = product.start_gateway(host=host)
+        user.configure_network()
         user.add_target(RECORD, f"127.0.0.1:{target_port}")
         (directory / "ready").touch()
-        signal.pause()
+        try:
+            signal.pause()
+        finally:
+            peaks = {"server": peak_mib(server.pid), "gateway": peak_mib(gateway.pid)}
+            directory.with_suffix(".memory").write_text(json.dumps(peaks))
     return 0
+
+
+def peak_mib(pid: int) -> float:
+    """The most memory that a process has had."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
 
 
 @contextlib.contextmanager
@@ -83,9 +95,9 @@ def connect(directory: Path, port: str, path: str) -> int:
     os.execve(commander, [*words, "--path", path, "--foreground"], environment)
 
 
-def serve_ssh(directory: Path) -> int:
+def serve_ssh(directory: Path, address: str = "127.0.0.1") -> int:
     """Run an sshd, and leave how to reach it."""
-    with fresh(directory), Sshd() as server:
+    with fresh(directory), Sshd(address) as server:
         destination = ["-p", str(server.port), f"{server.user}@{server.host}"]
         (directory / "options").write_text("\n".join([*server.client_options(), *destination]))
         (directory / "ready").touch()
