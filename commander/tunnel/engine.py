@@ -14,7 +14,7 @@ from commander.tunnel.keys import ConversationKeys
 from commander.tunnel.link import Link
 from commander.tunnel.mux import Mux
 from commander.tunnel.path import Binding, Path
-from commander.tunnel.pipe import READ_BYTES, Pipe
+from commander.tunnel.pipe import Pipe
 from commander.tunnel.reports import (
     LinkReport,
     NoEvents,
@@ -24,6 +24,7 @@ from commander.tunnel.reports import (
     TunnelStats,
 )
 from commander.tunnel.target import Connect, refusal_of
+from commander.tunnel.transports.receive_buffer import receive_buffer
 
 _log = logging.getLogger(__name__)
 _FAREWELL_ROOM = 1024
@@ -53,7 +54,8 @@ class TunnelEnd:
         self.role = Role(role)
         self.limits = limits or TunnelLimits()
         self.mux = Mux(self.role, self.limits.mux)
-        self.read_buffer = memoryview(bytearray(READ_BYTES))
+        # Lent to one socket at a time, and taken before the next read: idle tunnels hold none.
+        self.read_buffer = receive_buffer()
         self.closed: asyncio.Future[told.TunnelClosed] = asyncio.get_running_loop().create_future()
         self._events = events or NoEvents()
         self._clock = clock or SystemClock()
