@@ -208,6 +208,28 @@ _EDIT = Command(
 )
 
 
+_DIAGNOSE = Command(
+    path="pam tunnel diagnose",
+    aliases=("pam t diagnose", "pam tunnel d", "pam t d"),
+    summary="check everything between here and a record's target, and say what to do",
+    description=(
+        "Name, connection, proxy, TLS, server, clock, login, WebSocket, relays; with a record also its "
+        "switches, the policy, the gateway, the target, and a measured probe tunnel to the gateway "
+        "through each kind of path. Exit code 0, or that of the worst failure: 6 unreachable, 4 not "
+        "allowed, 3 not found, 5 not logged in."
+    ),
+    example='pam tunnel diagnose "Orders DB" --format json',
+    arguments=(
+        positional("record", kind=ArgumentKind.RECORD, required=False, help=_RECORD.help),
+        option(
+            "--timeout", kind=ArgumentKind.DURATION, default=120, help="for all checks together"
+        ),
+    ),
+    handler="plugins.pam.tunnel.diagnose:diagnose",
+    needs_login=False,
+)
+
+
 @hookimpl
 def commander_commands() -> list[Command | Group]:
     """The tunnel commands."""
@@ -222,5 +244,6 @@ def commander_commands() -> list[Command | Group]:
         _UP,
         _DOWN,
         _STATUS,
+        _DIAGNOSE,
         _EDIT,
     ]
