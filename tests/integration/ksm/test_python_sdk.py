@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,17 @@ def secret(title: str, password: str = "first") -> Any:
 def in_thread(work: Any, *values: Any) -> Any:
     """SDK calls block; the server runs in this loop."""
     return asyncio.to_thread(work, *values)
+
+
+def test_is_the_published_package() -> None:
+    """Not older than the first that takes a server key, and every file as its wheel had it."""
+    package = metadata.distribution("keeper-secrets-manager-core")
+    assert [int(part) for part in package.version.split(".")] >= [17, 3, 0]
+
+    for file in package.files or ():
+        if file.hash is not None:
+            digest = hashlib.new(file.hash.mode, file.read_binary()).digest()
+            assert base64.urlsafe_b64encode(digest).decode().rstrip("=") == file.hash.value
 
 
 async def test_binds_with_a_token_and_opens_again_from_its_file(
