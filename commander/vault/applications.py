@@ -27,6 +27,7 @@ from commander.errors import InvalidInput, NotFound, SealBroken
 from commander.ids import ApplicationUid, FolderUid, GatewayUid, VoucherUid, new_uid
 from commander.ksm.owner import owner_key
 from commander.ksm.token import OneTimeToken
+from commander.vault import folders
 from commander.vault.draft import Draft
 from commander.vault.replica import OpenApplication
 from commander.wire import calls
@@ -140,6 +141,8 @@ class Applications:
             draft.state(access)
             key = aead.seal(draft.key_of("application", uid), draft.key_of("folder", folder))
             draft.folder_keys.append(calls.ApplicationFolderKey(uid, folder, 1, key))
+            for below in folders.descend(vault.view, folder):
+                draft.copy_folder(below.uid, below.domain, below.name, below.parent)
             return True
 
         return await vault.commit(build)

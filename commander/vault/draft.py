@@ -17,6 +17,7 @@ from commander.crypto.kdf import sha256
 from commander.crypto.signing import SigningKey
 from commander.errors import NotFound, Refused
 from commander.ids import DeviceUid, FolderUid, RecordUid, UserUid
+from commander.ksm import folder_names
 from commander.vault.opening import seal_folder_name, seal_payload, seal_settings
 from commander.vault.replica import Replica
 from commander.vault.state import Place
@@ -71,6 +72,7 @@ class Draft:
         self.clients: list[calls.NewClient] = []
         self.removed_clients: list[str] = []
         self.invitations: list[calls.NewInvitation] = []
+        self.folder_copies: list[calls.FolderCopy] = []
 
     @property
     def is_empty(self) -> bool:
@@ -90,6 +92,7 @@ class Draft:
             clients=tuple(self.clients),
             removed_clients=tuple(self.removed_clients),
             invitations=tuple(self.invitations),
+            folder_copies=tuple(self.folder_copies),
         )
 
     def is_landed(self) -> bool:
@@ -157,6 +160,28 @@ class Draft:
         )  # fmt: skip
         signed = self._sign(f"folder/{uid}", seal)
         self.folders.append(FolderVersion(signed, payload))
+        if not deleted and self._is_read_by_devices(domain):
+            self.copy_folder(uid, domain, name, parent)
+
+    def _is_read_by_devices(self, domain: str) -> bool:
+        members = self.replica.state.folder_members(domain)
+        return any(access.principal_kind == "application" for access in members)
+
+    def copy_folder(self, uid: str, domain: str, name: str, parent: str) -> None:
+        """
+        Write a folder beside its sealed form as Secrets Manager devices read it.
+
+        Our clients never read it. Of a folder that a device made the key changes with this, which
+        devices learn with the name (`opening.open_folder_name`).
+        """
+        domain_key = self.key_of("folder", domain)
+        if uid == domain:
+            sealed, key = b"", domain_key
+        else:
+            key = folder_names.sub_folder_key(domain_key, uid)
+            sealed = folder_names.seal_key(domain_key, key)
+        data = folder_names.seal_name(key, name)
+        self.folder_copies.append(calls.FolderCopy(uid, domain, parent, sealed, data))
 
     # --- records ---------------------------------------------------------------------------------
 

@@ -12,8 +12,10 @@ folder, revision, and a commitment to RK.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
+from collections.abc import Iterator
 
 from commander.authority.refusals import Code
 from commander.crypto import aead
@@ -21,7 +23,7 @@ from commander.crypto.encoding import encode
 from commander.crypto.kdf import derive
 from commander.errors import InvalidInput, Refused, SealBroken
 from commander.ksm import folder_names
-from commander.ksm.writes import CreateFolder
+from commander.ksm.writes import CreateFolder, Write
 from commander.wire.device_writes import open_write
 from commander.wire.pam import PamSettings, parse_settings, serialize_settings
 from commander.wire.records import RecordData, parse_record
@@ -96,21 +98,31 @@ def open_folder_name(
     if version.write is None:
         return _open_own_name(folder_key, version.payload, seal)
     made = open_write(version.origin or version.write)
-    try:
-        if isinstance(made, CreateFolder):
-            key = folder_names.open_key(folder_key, made.key)
-        elif seal.folder == seal.domain:
-            key = folder_key
-        else:
-            key = folder_names.sub_folder_key(folder_key, seal.folder)
-        name = folder_names.open_name(key, version.payload)
-    except SealBroken:
-        raise _nameless(seal) from None
+    for key in _sdk_keys(folder_key, made, seal):
+        try:
+            name = folder_names.open_name(key, version.payload)
+            break
+        except SealBroken:
+            continue
+    else:
+        raise _nameless(seal)
     if version.placed:
         return name, _open_own_name(folder_key, version.placed, seal)[1]
     if not isinstance(made, CreateFolder):
         raise _nameless(seal)
     return name, made.parent
+
+
+def _sdk_keys(folder_key: bytes, made: Write, seal: FolderSeal) -> Iterator[bytes]:
+    """The keys a device may have had for a folder's name: the domain's, ours, the maker's."""
+    if seal.folder == seal.domain:
+        yield folder_key
+        return
+    # Ours once the vault has renamed or moved it, the maker's before.
+    yield folder_names.sub_folder_key(folder_key, seal.folder)
+    if isinstance(made, CreateFolder):
+        with contextlib.suppress(SealBroken):
+            yield folder_names.open_key(folder_key, made.key)
 
 
 def _open_own_name(folder_key: bytes, payload: bytes, seal: FolderSeal) -> tuple[str, str]:

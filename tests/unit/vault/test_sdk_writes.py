@@ -8,9 +8,13 @@ from commander.authority.refusals import Code
 from commander.authority.statements import client_uid
 from commander.crypto import aead
 from commander.errors import Conflict, Refused
+from commander.ids import new_uid
+from commander.ksm import folder_names
 from commander.vault.sdk_writes import MAX_REQUESTS, SeenDevices, ancestors_of, check_owner
 from commander.vault.sync import restore
+from commander.wire import calls
 from commander.wire.records import RecordData
+from tests.support.device_writes import b64
 from tests.support.sdk_world import SdkWorld, make_sdk_world
 
 
@@ -189,3 +193,68 @@ async def test_only_who_has_the_application_key_can_tell_the_owner(world: SdkWor
         check_owner(made, other, key)
 
     assert caught.value.code == Code.SEAL_BROKEN
+
+
+def copies(world: SdkWorld, commits: list[calls.Commit]) -> dict[str, tuple[str, str]]:
+    """Name and parent of folders as SDKs read them in what was sent, by UID."""
+    found = {}
+    for copy in (copy for commit in commits for copy in commit.folder_copies):
+        key = (
+            world.folder_key if not copy.key else folder_names.open_key(world.folder_key, copy.key)
+        )
+        found[copy.folder] = (folder_names.open_name(key, copy.data), copy.parent)
+    return found
+
+
+async def test_folders_of_applications_are_written_as_sdks_read_them(world: SdkWorld) -> None:
+    """When they are made, renamed, moved, and all of them when a folder is shared; no others."""
+    sent: list[calls.Commit] = []
+    take = world.server.take
+    world.server.take = lambda commit: (sent.append(commit), take(commit))[1]  # type: ignore[method-assign] # a server that keeps what it got
+    vault = world.vault
+    outer = await vault.create_folder("Outer", world.folder)
+    inner = await vault.create_folder("Inner", world.folder)
+    await vault.create_folder("Personal")
+    await vault.rename_folder(outer.uid, "Renamed")
+    await vault.move_folder(inner.uid, outer.uid)
+    expected = {outer.uid: ("Renamed", ""), inner.uid: ("Inner", outer.uid)}
+
+    assert copies(world, sent) == expected
+
+    sent.clear()
+    other = await vault.applications.create("Other")
+    await vault.applications.share_folder(other.uid, world.folder)
+    assert copies(world, sent) == {world.folder: ("Shared", ""), **expected}
+
+    sent.clear()
+    await vault.delete_folder(inner.uid)
+    assert copies(world, sent) == {}
+
+
+async def test_a_folder_that_a_device_made_is_renamed_by_both(world: SdkWorld) -> None:
+    """Each by the key it has: the maker's until the vault has written the folder anew."""
+    key, folder = aead.new_key(), new_uid()
+    name = folder_names.seal_name(key, "Made")
+    made = world.device.sign(
+        folderUid=folder,
+        sharedFolderUid=world.folder,
+        sharedFolderKey=b64(folder_names.seal_key(world.folder_key, key)),
+        data=b64(name),
+    )
+    world.store_folder(made, folder, name)
+    assert await synced(world) == []
+    again = folder_names.seal_name(key, "By its maker")
+    world.store_folder(
+        world.device.sign(folderUid=folder, data=b64(again)), folder, again, origin=made
+    )
+    assert await synced(world) == []
+    assert world.vault.view.folders[folder].name == "By its maker"
+
+    await world.vault.rename_folder(folder, "By the vault")
+    anew = folder_names.seal_name(world.folder_key_of(folder), "By a device")
+    world.store_folder(
+        world.device.sign(folderUid=folder, data=b64(anew)), folder, anew, origin=made
+    )
+
+    assert await synced(world) == []
+    assert world.vault.view.folders[folder].name == "By a device"
