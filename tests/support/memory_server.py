@@ -63,6 +63,7 @@ class MemoryServer:
         self.audit_key = SigningKey(bytes(32))
         self.before_answer: Callable[[str, Message], Message] = lambda path, answer: answer
         self.before_commit: Callable[[], None] = lambda: None
+        self.on_commit: Callable[[calls.Commit], None] = lambda commit: None
 
     def state(self) -> State:
         """The state of the stored log."""
@@ -75,6 +76,7 @@ class MemoryServer:
     def take(self, commit: calls.Commit) -> calls.CommitAnswer:
         """Store a commit, or refuse it whole."""
         self.before_commit()
+        self.on_commit(commit)
         before = copy.deepcopy(self.stored)
         try:
             return self._take(commit)
