@@ -9,8 +9,9 @@ FUTURE_S: Final = 60
 """A command may be issued this far in our past or future."""
 NONCE_KEEP_S: Final = 120
 MAX_NONCES: Final = 65_536
-MAX_TUNNELS: Final = 1024
-MAX_TUNNELS_PER_USER: Final = 256
+MAX_TUNNELS: Final = 2048
+MAX_TUNNELS_PER_USER: Final = 1536
+"""Three quarters: one user's thousand tunnels fit, and the others are never shut out."""
 STARTS_PER_S: Final = 10.0
 STARTS_BURST: Final = 200.0
 """Commands of one user that are judged beyond their signature."""

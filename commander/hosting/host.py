@@ -36,11 +36,18 @@ from commander.hosting.model import Ask, Told, TunnelInfo, match_tunnels
 from commander.hosting.paths import PATH_KINDS, PathAttempt, begin_path
 from commander.hosting.ports import RememberedPorts
 from commander.tunnel.codes import CloseCode
+from commander.tunnel.descriptors import (
+    PER_TUNNEL,
+    RESERVED,
+    descriptor_limit,
+    raise_descriptor_limit,
+    tunnels_that_fit,
+)
 from commander.tunnel.listener import ListenOn, Place
 from commander.tunnel.unix_place import UnixPlace
 from commander.wire.commands import Offer
 
-MAX_TUNNELS = 1000
+MAX_TUNNELS = 2000
 ROUTER_S = 15.0
 
 
@@ -122,6 +129,28 @@ class Hosting:
         """How many are open."""
         return len(self._tunnels)
 
+    def check_room(self, wanted: int) -> None:
+        """
+        Raise Conflict that says what is missing unless so many more tunnels fit in this process.
+
+        Only when they do not is the limit of descriptors raised: programs started here inherit it.
+        """
+        if self._room(descriptor_limit()) >= wanted:
+            return
+        limit = raise_descriptor_limit()
+        room = self._room(limit)
+        if room < wanted:
+            held = len(self._tunnels) + self._starting
+            raise Conflict(
+                f"there is room for {room} more tunnels beside {held}, not for {wanted}: "
+                f"{limit} open files (ulimit -n) hold {tunnels_that_fit(limit)}, a process {MAX_TUNNELS}",
+                hint=f"stop some, or ulimit -n {(held + wanted) * PER_TUNNEL + RESERVED}",
+            )
+
+    def _room(self, descriptors: int) -> int:
+        held = len(self._tunnels) + self._starting
+        return max(0, min(MAX_TUNNELS, tunnels_that_fit(descriptors)) - held)
+
     def own(self) -> list[TunnelInfo]:
         """Tunnels of this process."""
         return [tunnel.info() for tunnel in self._tunnels.values()]
@@ -161,8 +190,7 @@ class Hosting:
             live = self._live(request, options)
             if live is not None:
                 return live
-        if len(self._tunnels) + self._starting >= MAX_TUNNELS:
-            raise Conflict(f"{MAX_TUNNELS} tunnels are open in this process", hint="stop some")
+        self.check_room(1)
         self._starting += 1
         try:
             async with asyncio.timeout(options.timeout_s):

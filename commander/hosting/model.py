@@ -6,7 +6,8 @@ import msgspec
 
 from commander.errors import InvalidInput
 
-LINE_LIMIT = 1024 * 1024
+# The list of 2,000 tunnels fits.
+LINE_LIMIT = 8 * 1024 * 1024
 
 
 class StreamInfo(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from commander.files import make_private_directory, read_private, write_private
 from commander.gateway.agent import Agent
 from commander.gateway.audit import AuditOutbox
 from commander.gateway.follower import LogFollower, try_to_catch_up
+from commander.gateway.limits import MAX_TUNNELS, StartLimits
 from commander.gateway.network import Network
 from commander.gateway.paths import NetworkPaths
 from commander.gateway.pins import Pins
@@ -33,6 +34,7 @@ from commander.ksm.config import GatewayConfig
 from commander.launch.gateway_metrics import GatewayReadings
 from commander.launch.observing import Observer
 from commander.metrics.gateway import METRICS
+from commander.tunnel.descriptors import raise_descriptor_limit, tunnels_that_fit
 
 _log = logging.getLogger(__name__)
 STATUS_NAME = "status.json"
@@ -145,7 +147,7 @@ async def run_gateway(
         network = Network(config, environment=environment, clock=clock)
         status = StatusFile(state / STATUS_NAME, clock)
         try:
-            parts = await _build(config, state, network, allowances, clock)
+            parts = await _build(config, state, network, allowances, clock, say)
             readings = GatewayReadings(parts.service, parts.follower, parts.outbox)
             status.more = lambda: _more_status(parts, observer)
             agent = _agent(config, parts, network, status, say, clock, readings)
@@ -185,6 +187,7 @@ async def _build(
     network: Network,
     allowances: Sequence[Allowance],
     clock: SystemClock,
+    say: Say,
 ) -> _Parts:
     identity = config.identity
     pins = Pins(state / "pins.bin")
@@ -216,8 +219,20 @@ async def _build(
         rule=TargetRule(allowances),
         write=outbox.write,
         clock=clock,
+        limits=StartLimits(tunnels=_tunnels_that_fit(say)),
     )
     return _Parts(service, follower, outbox)
+
+
+def _tunnels_that_fit(say: Say) -> int:
+    """The limit of tunnels; said when the system's limit of open files lowers it."""
+    limit = raise_descriptor_limit()
+    fits = tunnels_that_fit(limit)
+    if fits < MAX_TUNNELS:
+        say(
+            f"room for {fits} tunnels, not {MAX_TUNNELS}: the limit of open files (ulimit -n) is {limit}"
+        )
+    return min(fits, MAX_TUNNELS)
 
 
 def _agent(

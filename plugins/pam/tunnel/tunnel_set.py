@@ -107,6 +107,12 @@ class TunnelSet:
                 self._plan_one(member, live, claimed)
             except CommanderError as error:
                 member.fail(error)
+        ready = [member for member in self.members if member.state == WOULD_OPEN]
+        try:
+            self._hosting.check_room(len(ready))
+        except Conflict as error:
+            for member in ready:
+                member.fail(error)
 
     async def open(self, *, keep_going: bool) -> None:
         """Open group after group. Unless told to keep going, the first failure closes all again."""
