@@ -101,7 +101,6 @@ class HostedTunnel:
         self._journal.write(
             OPENED,
             record=self.request.record,
-            title=self.request.title,
             gateway=self.request.gateway,
             host=first[0],
             port=first[1],

@@ -105,7 +105,8 @@ def _describe_ended(context: Context, wanted: str) -> Document | None:
     opened = _last(entries, OPENED)
     closed = _last(entries, CLOSED)
     code = str(closed.get("code", "host-lost"))
-    record = str(opened.get("title") or opened.get("record") or "")
+    # The log has no titles: they are secrets of the vault.
+    record = str(opened.get("record") or "")
     ending = explain_end(code, str(closed.get("reason", "")), record=record)
     return Document(
         {
