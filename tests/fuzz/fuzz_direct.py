@@ -19,8 +19,8 @@ from commander.tunnel.transports.framing import (
     MAX_FRAME_BYTES,
     FrameReader,
     frame_header,
-    write_farewell,
 )
+from commander.wire.relay import write_farewell
 
 NAME = "direct"
 BUFFER = memoryview(bytearray(4 * MAX_FRAME_BYTES))

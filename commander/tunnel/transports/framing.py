@@ -1,11 +1,10 @@
 """
 Whole messages on a stream of bytes: how direct TCP and the relay carry them. Pure.
 
-    message  = length u32 (1 to 64 KiB + 128) | bytes
-    farewell = ff ff ff ff | "cmdr-relay" | close code u16        the relay's last 16 bytes, never a peer's
+    message = length u32 (1 to the limit of `path`) | bytes
 
-The relay copies bytes and knows no borders, so a farewell may cut a message short; whoever reads
-looks for it in what is left at the end of the stream.
+The relay copies bytes and knows no borders, so its farewell (`wire.relay`) may cut a message short;
+whoever reads looks for it in what is left at the end of the stream.
 """
 
 from __future__ import annotations
@@ -15,24 +14,15 @@ from typing import Final
 
 from commander.tunnel.codes import ProtocolViolation
 from commander.tunnel.path import STREAM_MESSAGE_BYTES
+from commander.wire.relay import FAREWELL_BYTES, find_farewell, may_be_farewell
 
 HEADER: Final = struct.Struct(">I")
 MAX_FRAME_BYTES: Final = HEADER.size + STREAM_MESSAGE_BYTES
-_FAREWELL: Final = struct.Struct(">I10sH")
-_FAREWELL_MARK: Final = 0xFFFFFFFF
-_FAREWELL_WORD: Final = b"cmdr-relay"
-_FAREWELL_START: Final = b"\xff\xff\xff\xff" + _FAREWELL_WORD
-FAREWELL_BYTES: Final = _FAREWELL.size
 
 
 def frame_header(size: int) -> bytes:
     """What stands before a message of this size."""
     return HEADER.pack(size)
-
-
-def write_farewell(code: int) -> bytes:
-    """The relay's last word to an end: why it closes."""
-    return _FAREWELL.pack(_FAREWELL_MARK, _FAREWELL_WORD, code)
 
 
 class FrameReader:
@@ -68,11 +58,7 @@ class FrameReader:
 
     def farewell(self) -> int | None:
         """At the end of the stream: the relay's close code, if it said one."""
-        if not self._has_farewell or len(self._rest) < FAREWELL_BYTES:
-            return None
-        mark, word, code = _FAREWELL.unpack_from(self._rest, len(self._rest) - FAREWELL_BYTES)
-        found: int = code
-        return found if (mark, word) == (_FAREWELL_MARK, _FAREWELL_WORD) else None
+        return find_farewell(self._rest) if self._has_farewell else None
 
     def _split(self, view: memoryview) -> list[memoryview]:
         messages = []
@@ -80,7 +66,8 @@ class FrameReader:
         while end - start >= HEADER.size:
             (size,) = HEADER.unpack_from(view, start)
             if not 0 < size <= STREAM_MESSAGE_BYTES:
-                if not self._may_be_farewell(view[start:]):
+                left = bytes(view[start : start + HEADER.size + FAREWELL_BYTES])
+                if not (self._has_farewell and may_be_farewell(left)):
                     raise ProtocolViolation(f"a message of {size} bytes is empty or over the limit")
                 break
             body = start + HEADER.size
@@ -90,11 +77,3 @@ class FrameReader:
             messages.append(view[body:start])
         self._rest = bytes(view[start:end])
         return messages
-
-    def _may_be_farewell(self, left: memoryview) -> bool:
-        """Whether this is the beginning of a farewell, after at most three bytes of a length."""
-        return self._has_farewell and any(
-            _FAREWELL_START.startswith(begun[: len(_FAREWELL_START)])
-            and len(begun) <= FAREWELL_BYTES
-            for begun in (bytes(left[cut : cut + FAREWELL_BYTES + 1]) for cut in range(HEADER.size))
-        )

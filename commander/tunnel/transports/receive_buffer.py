@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-BUFFER_BYTES: Final = 512 * 1024
-"""Received at once at most."""
+from commander.tunnel.transports.framing import MAX_FRAME_BYTES
+
+BUFFER_BYTES: Final = 256 * 1024 + 4 * MAX_FRAME_BYTES
+"""Received at once at most: several messages of a busy path."""
 
 
 class _Shared(threading.local):

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from commander.tunnel.codes import ProtocolViolation
 from commander.tunnel.path import STREAM_MESSAGE_BYTES
 from commander.tunnel.transports.framing import (
-    FAREWELL_BYTES,
     MAX_FRAME_BYTES,
     FrameReader,
     frame_header,
-    write_farewell,
 )
+from commander.wire.relay import FAREWELL_BYTES, write_farewell
 
 BUFFER = memoryview(bytearray(4 * MAX_FRAME_BYTES))
 MESSAGES = [b"first", b"x" * 300, b"\xff" * 16, b"last"]
@@ -32,7 +31,6 @@ def read_in(reader: FrameReader, data: bytes) -> list[bytes]:
 def test_header_is_the_length_in_four_bytes() -> None:
     """The layout on the wire."""
     assert frame_header(5) == b"\x00\x00\x00\x05"
-    assert write_farewell(4010) == b"\xff\xff\xff\xffcmdr-relay\x0f\xaa"
 
 
 @given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=12))
