@@ -15,17 +15,21 @@ from commander.authority.decide import Refuse
 from commander.authority.refusals import Code
 from commander.clock import Clock
 from commander.codec import encode
+from commander.errors import InvalidInput, Refused
 from commander.ids import is_uid
 from commander.router import limits
 from commander.router.control import Control
 from commander.router.ports import Gatekeeper, Journal, Principal
 from commander.router.protocol import CloseCode
 from commander.router.registry import Connection, Registry
-from commander.router.relay import Leg, RelayTable
+from commander.router.relay import RelayTable, WebSocketLeg
 from commander.router.routing import PEER_UNKNOWN, TOO_MANY, Conversations
-from commander.router.sockets import SOCKET_ENDED, authorise, deny, peer_address
+from commander.router.sockets import SOCKET_ENDED, authorise, deny, peer_address, status_of
+from commander.router.stream import StreamConnection, StreamDoor, StreamLeg
 from commander.wire.calls import RELAY_PATH, RELAY_SUBPROTOCOL, ROUTER_PATH, ROUTER_SUBPROTOCOL
 from commander.wire.commands import Head
+from commander.wire.relay import RelayAnswer, RelayPrefix
+from commander.wire.requests import read_header
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +45,7 @@ class Router:
         self.registry = Registry()
         self.conversations = Conversations()
         self.relays = RelayTable()
+        self.streams = StreamDoor()
         self.refused: Counter[str] = Counter()
         self.control = Control(
             gatekeeper=gatekeeper,
@@ -73,6 +78,7 @@ class Router:
             connection.close(CloseCode.RESTART, "restart")
         for leg in self.relays:
             leg.close(CloseCode.RESTART, "restart")
+        self.streams.close()
 
     async def serve_control(self, websocket: WebSocket) -> None:
         """The endpoint `/api/v1/router`."""
@@ -96,12 +102,56 @@ class Router:
             await websocket.close(CloseCode.PEER_GONE, str(Code.PEER_UNKNOWN))
             return
         self.conversations.touch(uid, self._clock.monotonic())
-        await self.relays.serve(Leg(websocket, principal), uid, conversation)
+        await self.relays.serve(WebSocketLeg(websocket, principal), uid, conversation)
+
+    def accept_stream(self) -> StreamConnection:
+        """Make the protocol of a connection that will be one side of a relay; for `create_server`."""
+        return self.streams.accept(self._stream_opened)
+
+    def _stream_opened(self, connection: StreamConnection, prefix: RelayPrefix) -> None:
+        tasks.spawn(self._serve_stream(connection, prefix), name="relay-stream")
+
+    async def _serve_stream(self, connection: StreamConnection, prefix: RelayPrefix) -> None:
+        uid = prefix.conversation
+        try:
+            principal = await self._judge_stream(connection, prefix)
+        except Refused as error:
+            self.refused[error.code] += 1
+            connection.refuse(RelayAnswer(status_of(error.code), error.code))
+            return
+        except BaseException:
+            connection.abort()
+            raise
+        conversation = self.conversations.get(uid, principal.uid)
+        assert conversation is not None  # judged, and nothing was awaited since
+        connection.accept()
+        self.conversations.touch(uid, self._clock.monotonic())
+        await self.relays.serve(StreamLeg(connection, principal), uid, conversation)
+
+    async def _judge_stream(self, connection: StreamConnection, prefix: RelayPrefix) -> Principal:
+        """The same questions as at an upgrade, in the same order. Raises Refused."""
+        if self._is_full():
+            raise Refused("the server has too many connections", code=Code.TOO_MANY_REQUESTS)
+        try:
+            request = read_header(prefix.authorization)
+        except InvalidInput as error:
+            raise Refused(error.message, code=Code.REQUEST_MALFORMED) from None
+        path = RELAY_PATH + prefix.conversation
+        principal = await self._gatekeeper.authenticate(
+            request, method="GET", path=path, address=connection.address
+        )
+        refusal = self._judge_relay(prefix.conversation, principal)
+        if refusal is not None:
+            raise Refused(refusal.reason, code=refusal.code)
+        return principal
+
+    def _is_full(self) -> bool:
+        return len(self.registry) + len(self.relays) >= limits.MAX_SOCKETS
 
     async def _admit(
         self, websocket: WebSocket, subprotocol: str, *, relay: str | None = None
     ) -> Principal | None:
-        if len(self.registry) + len(self.relays) >= limits.MAX_SOCKETS:
+        if self._is_full():
             self.refused[Code.TOO_MANY_REQUESTS] += 1
             await deny(websocket, Code.TOO_MANY_REQUESTS, "the server has too many connections")
             return None

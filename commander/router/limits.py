@@ -30,6 +30,18 @@ PAIR_S: Final = 30.0
 """How long the first relay socket of a conversation waits for the second."""
 MAX_WAITING_RELAYS: Final = 64
 """Relay sockets of one principal that wait for their pair."""
+MAX_PIECE: Final = 68 * 1024
+"""Bytes of a relay in one WebSocket message."""
+STREAM_BYTES: Final = 256 * 1024
+"""What is read from a relay stream at once, and what may wait to be written to one."""
+EARLY_BYTES: Final = 64 * 1024
+"""What is read from a relay stream before the other side is there."""
+PREFIX_S: Final = 10.0
+"""From the TLS handshake of a relay stream to its whole prefix."""
+MAX_PREFIXES: Final = 1024
+"""Relay streams whose prefix has not come or is being judged."""
+STREAM_IDLE_S: Final = 20
+"""A relay stream whose peer acknowledges nothing for so long is cut by the kernel."""
 CLOSE_S: Final = 5.0
 """A close that the peer does not answer ends by cutting the connection."""
 SWEEP_S: Final = 30.0

@@ -1,56 +1,110 @@
 """
-Relay sockets: the two sides of an introduced conversation, joined, and sealed messages copied.
+The two sides of an introduced conversation, joined, and what they send copied.
 
-The router reads nothing and keeps at most one message per direction: it takes the next one from
-a socket when the other socket took the last. A socket that comes while its side has one already
-takes its place, since a client that lost its path comes back before we notice.
+The router reads nothing of it: both sides are streams of bytes, in a WebSocket's messages or on a
+TLS connection (`stream`), and either kind may meet either. It keeps at most one piece per direction
+and takes the next one from a side when the other took the last. A connection that comes while its side
+has one already takes its place, since a client that lost its path comes back before we notice.
 """
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from starlette.websockets import WebSocket
 
-from commander.router.limits import MAX_WAITING_RELAYS, PAIR_S
+from commander.router.limits import MAX_PIECE, MAX_WAITING_RELAYS, PAIR_S
 from commander.router.ports import Principal
 from commander.router.protocol import CloseCode
 from commander.router.routing import Conversation
 from commander.router.sockets import SOCKET_ENDED, read_message, shut
 
+Moved = Callable[[int], None]
+"""Counts bytes that went through."""
 
-class Leg:
-    """One side's socket; `partner` becomes known when the other side is there."""
 
-    __slots__ = ("closing", "partner", "principal", "socket", "waits")
+class Leg(ABC):
+    """One side's connection; `partner` becomes known when the other side is there."""
 
-    def __init__(self, socket: WebSocket, principal: Principal) -> None:
-        self.socket = socket
+    def __init__(self, principal: Principal) -> None:
         self.principal = principal
         self.waits = True
-        # Done with None when the socket is closed before the other side came.
+        self.is_closing = False
+        # Done with None when this one is closed before the other side came.
         self.partner: asyncio.Future[Leg | None] = asyncio.get_running_loop().create_future()
-        self.closing: asyncio.Task[None] | None = None
 
     def is_paired(self) -> bool:
         """Tell whether the other side is there."""
         return self.partner.done() and self.partner.result() is not None
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Close this socket and its partner's; idempotent, returns at once."""
-        if self.closing is not None:
+        """Close this connection and its partner's; idempotent, returns at once."""
+        if self.is_closing:
             return
-        self.closing = shut(self.socket, code, reason)
+        self.is_closing = True
+        self._shut(code, reason)
         if not self.partner.done():
             self.partner.set_result(None)
         elif (partner := self.partner.result()) is not None:
             partner.close(CloseCode.PEER_GONE, "peer-gone")
 
+    @abstractmethod
+    async def copy(self, moved: Moved) -> None:
+        """Give everything that comes to the partner, until either side ends or errs (SOCKET_ENDED)."""
+
+    @abstractmethod
+    async def send(self, data: bytes) -> None:
+        """Give bytes to this side; returns when it takes more. Raises SOCKET_ENDED."""
+
+    @abstractmethod
+    async def wait_closed(self) -> None:
+        """Wait until a close that was begun has reached the network, or was given up."""
+
+    @abstractmethod
+    def _shut(self, code: CloseCode, reason: str) -> None:
+        """Begin to close."""
+
+
+class WebSocketLeg(Leg):
+    """A side that came by WebSocket; where its messages begin and end has no meaning."""
+
+    def __init__(self, socket: WebSocket, principal: Principal) -> None:
+        super().__init__(principal)
+        self._socket = socket
+        self._closing: asyncio.Task[None] | None = None
+
+    async def copy(self, moved: Moved) -> None:
+        """Read message after message."""
+        while True:
+            message = await read_message(self._socket)
+            if message is None:
+                self.close(CloseCode.BINARY_ONLY, "binary-only")
+                return
+            partner = await self.partner
+            if partner is None:
+                return
+            await partner.send(message)
+            moved(len(message))
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes as messages that every end takes."""
+        for start in range(0, len(data), MAX_PIECE):
+            await self._socket.send_bytes(data[start : start + MAX_PIECE])
+
+    async def wait_closed(self) -> None:
+        """Wait for the close handshake, or its end by force."""
+        if self._closing is not None:
+            await asyncio.wait({self._closing})
+
+    def _shut(self, code: CloseCode, reason: str) -> None:
+        self._closing = shut(self._socket, code, reason)
+
 
 class RelayTable:
-    """All relay sockets by conversation and side."""
+    """All sides by conversation and principal."""
 
     def __init__(self) -> None:
         self._legs: dict[str, dict[str, Leg]] = {}
@@ -75,7 +129,7 @@ class RelayTable:
         return self._waiting[principal] < MAX_WAITING_RELAYS
 
     async def serve(self, leg: Leg, uid: str, conversation: Conversation) -> None:
-        """Run one accepted relay socket to its end."""
+        """Run one accepted side to its end."""
         conversation.relays += 1
         self._count += 1
         self._waiting[leg.principal.uid] += 1
@@ -84,7 +138,7 @@ class RelayTable:
         )
         try:
             self._join(leg, uid, conversation)
-            await self._copy(leg)
+            await leg.copy(self._moved)
         except SOCKET_ENDED:
             self.counters["ended"] += 1
         finally:
@@ -92,20 +146,10 @@ class RelayTable:
             self._part(leg, uid)
             conversation.relays -= 1
             self._count -= 1
-        if leg.closing is not None:
-            await asyncio.wait({leg.closing})
+        await leg.wait_closed()
 
-    async def _copy(self, leg: Leg) -> None:
-        while True:
-            message = await read_message(leg.socket)
-            if message is None:
-                leg.close(CloseCode.BINARY_ONLY, "binary-only")
-                return
-            partner = await leg.partner
-            if partner is None:
-                return
-            await partner.socket.send_bytes(message)
-            self.copied_bytes += len(message)
+    def _moved(self, size: int) -> None:
+        self.copied_bytes += size
 
     def _join(self, leg: Leg, uid: str, conversation: Conversation) -> None:
         sides = self._legs.setdefault(uid, {})
@@ -115,7 +159,7 @@ class RelayTable:
             replaced.close(CloseCode.PEER_GONE, "replaced")
         sides[leg.principal.uid] = leg
         other = sides.get(conversation.other(leg.principal.uid) or "")
-        if other is None or other.closing is not None or other.is_paired():
+        if other is None or other.is_closing or other.is_paired():
             return
         for one, two in ((leg, other), (other, leg)):
             self._stop_waiting(one)

@@ -78,9 +78,14 @@ _STATUS = {
 }
 
 
+def status_of(code: str) -> int:
+    """The HTTP status that goes with a refusal."""
+    return next((status for known, status in _STATUS.items() if known.value == code), 403)
+
+
 async def deny(websocket: WebSocket, code: str, message: str, hint: str = "") -> None:
     """Refuse an upgrade with a coded JSON body."""
-    status = next((status for known, status in _STATUS.items() if known.value == code), 403)
+    status = status_of(code)
     body = {"code": str(code), "message": message, "hint": hint}
     try:
         await websocket.send_denial_response(JSONResponse(body, status_code=status))
