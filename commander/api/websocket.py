@@ -73,7 +73,7 @@ async def open_websocket(
             user_agent_header=None,
         )
     except InvalidStatus as error:
-        raise _refusal(error.response.status_code, address) from None
+        raise refusal(error.response.status_code, address) from None
     except TimeoutError as error:
         raise TimedOut(f"server {address} did not open the WebSocket in {OPEN_S:g} s") from error
     except (OSError, InvalidHandshake, EOFError) as error:
@@ -83,8 +83,11 @@ async def open_websocket(
         ) from error
 
 
-def _refusal(status: int, address: str) -> NotLoggedIn | NotAllowed | NotFound | Unreachable:
-    message = f"server {address} refused the WebSocket with status {status}"
+def refusal(
+    status: int, address: str, *, what: str = "WebSocket"
+) -> NotLoggedIn | NotAllowed | NotFound | Unreachable:
+    """What a server's refusal of an upgrade means to the caller."""
+    message = f"server {address} refused the {what} with status {status}"
     if status == 401:
         return NotLoggedIn(message, hint="log in: commander login")
     if status == 403:

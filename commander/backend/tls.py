@@ -31,6 +31,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from commander.crypto.kdf import sha256
 from commander.errors import CommanderError, InvalidInput
 from commander.files import read_private, write_private
+from commander.wire.relay import ALPN
 
 CA_LIFE = timedelta(days=3650)
 CERTIFICATE_LIFE = timedelta(days=397)
@@ -98,7 +99,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([ALPN, "http/1.1"])
     load_chain(context, certificate, key)
     return context
 

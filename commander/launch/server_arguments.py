@@ -76,6 +76,14 @@ def _add_start(start: argparse.ArgumentParser) -> None:
 
 def _add_relays(start: argparse.ArgumentParser) -> None:
     start.add_argument(
+        "--relay-listen", metavar="HOST:PORT",
+        help="accept relay streams on a port of their own too, to which something in front leads them by ALPN",
+    )  # fmt: skip
+    start.add_argument(
+        "--relay-plain", action="store_true",
+        help="no TLS on the relay port, since a program in front of it ends TLS",
+    )  # fmt: skip
+    start.add_argument(
         "--stun-url", action="append", default=[], metavar="URL",
         help="STUN server for WebRTC paths, stun:HOST:PORT; may be repeated",
     )  # fmt: skip

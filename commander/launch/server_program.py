@@ -28,6 +28,7 @@ from commander.backend.services.devices.transfer_file import sweep_files
 from commander.clock import Clock, SystemClock, iso_utc
 from commander.errors import CommanderError, Conflict, Refused, UsageError
 from commander.files import make_private_directory, write_private
+from commander.launch.listening import listen_on, relay_port
 from commander.launch.observing import Observer, metrics_listen
 from commander.launch.server_logging import start_logging
 from commander.launch.server_metrics import ServerReadiness, connection_kinds, read_server
@@ -36,6 +37,7 @@ from commander.launch.server_router import RouterGate
 from commander.metrics.server import METRICS
 from commander.router.app import Router, build_routes
 from commander.router.bounded_server import UVICORN_OPTIONS
+from commander.router.stream_door import choosing_protocol
 from commander.wire.join import Join, write_join
 
 _log = logging.getLogger(__name__)
@@ -43,11 +45,9 @@ STORE = "server.db"
 ADDRESS_FILE = "address"
 STATUS_FILE = "status.json"
 STOP_S = 2
-DEFAULT_PORT = 8443
 MAX_CONNECTIONS = 30_000
 _RENEW_EVERY_S = 3600.0
 _STATUS_EVERY_S = 10.0
-_BACKLOG = 1024
 
 
 class _Server(uvicorn.Server):
@@ -71,7 +71,7 @@ def start(options: argparse.Namespace) -> int:
     listen = metrics_listen(options)
     make_private_directory(options.data)
     start_logging(options.data / "logs", to_stdout=options.log_to_stdout)
-    with _only_one(options.data), _listen(options.listen) as listener:
+    with _only_one(options.data), listen_on(options.listen) as listener:
         clock = SystemClock()
         observer = Observer(clock, listen, _say)
         asyncio.run(_Run(options, listener, clock, observer).run())
@@ -93,22 +93,6 @@ def _only_one(data: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _listen(text: str) -> socket.socket:
-    host, port = tls.read_address(text, default_port=DEFAULT_PORT, least_port=0)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0][4]
-        listener = socket.create_server(found[:2], family=family, backlog=_BACKLOG)
-        # asyncio sets this only on sockets whose protocol number is named, and accepted ones
-        # inherit it from here: without it each small answer waits 40 ms for an acknowledgement.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listener
-    except OSError as error:
-        raise Conflict(
-            f"cannot listen on {text}: {error.strerror}", hint="give another --listen HOST:PORT"
-        ) from None
 
 
 class _Run:
@@ -165,7 +149,7 @@ class _Run:
         app = build_app(core, build_routes(router), proxies=self._options.forward_proxy)
         config = uvicorn.Config(
             app,
-            http=ImpatientHttpProtocol,
+            http=choosing_protocol(ImpatientHttpProtocol, router.accept_stream),
             h11_max_incomplete_event_size=HEADERS_BYTES,
             lifespan="off",
             log_config=None,
@@ -184,8 +168,9 @@ class _Run:
         status = tasks.spawn(self._keep_status(core, router), name="server-status")
         readiness = ServerReadiness(core, self._data)
         try:
-            async with self._observer.serving(
-                METRICS, lambda: read_server(core, router), readiness
+            async with (
+                self._observer.serving(METRICS, lambda: read_server(core, router), readiness),
+                relay_port(self._options, router, context, _say),
             ):
                 await server.serve([self._listener])
         finally:

@@ -98,6 +98,10 @@ class StreamConnection(asyncio.BufferedProtocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
+    def waiting_bytes(self) -> int:
+        """What was written and the kernel has not taken."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     async def wait_writable(self) -> None:
         """Return once the peer has taken most of what was written. Raises OSError when it is gone."""
         await self._writable.wait()
@@ -266,6 +270,10 @@ class StreamLeg(Leg):
         """Write, and wait while the peer does not take it."""
         self._connection.write(data)
         await self._connection.wait_writable()
+
+    def waiting_bytes(self) -> int:
+        """What this side has not taken."""
+        return self._connection.waiting_bytes()
 
     async def wait_closed(self) -> None:
         """The connection is closed, or cut five seconds later."""

@@ -23,7 +23,7 @@ ROUTER_PATH = "/api/v1/router"
 RELAY_PATH = "/api/v1/relay/"
 # Offered by the client and chosen by the server at each upgrade; anything else is refused.
 ROUTER_SUBPROTOCOL = "commander.router.v1"
-RELAY_SUBPROTOCOL = "commander.relay.v1"
+RELAY_SUBPROTOCOL = "commander.relay.v2"
 HEALTH_PATH = "/health"
 PAGE_STATEMENTS = 500
 PAGE_CHANGES = 1000

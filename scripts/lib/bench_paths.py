@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from commander.tunnel.codes import Role
 from commander.tunnel.seal import Opener, Sealer
-from commander.tunnel.transports.direct_path import DirectPath, tune
+from commander.tunnel.transports.carrier_socket import tune
+from commander.tunnel.transports.direct_path import DirectPath
 
 LIMIT = 1024 * 1024
 KEY = b"k" * 32
@@ -91,6 +92,7 @@ class Source:
 async def serve(ends: list[socket.socket]) -> None:
     sinks = []
     for end in ends:
+        end.setblocking(False)
         tune(end)
         path = DirectPath(end)
         sink = Sink(path)
@@ -102,6 +104,7 @@ async def serve(ends: list[socket.socket]) -> None:
 async def drive(ends: list[socket.socket], seconds: float, size: int) -> None:
     sources = []
     for end in ends:
+        end.setblocking(False)
         tune(end)
         path = DirectPath(end)
         source = Source(path, size)

@@ -12,6 +12,7 @@ import pytest_asyncio
 from commander.tunnel.path import MIN_MESSAGE_BYTES, Path
 from tests.integration.tunnel.webrtc_ends import open_paths
 from tests.support.direct import direct_paths
+from tests.support.relay_streams import stream_paths
 from tests.support.tunnels import eventually, make_memory_paths, relay
 
 pytestmark = pytest.mark.integration
@@ -65,9 +66,23 @@ async def direct_pair() -> AsyncIterator[PathPair]:
     yield await direct_paths()
 
 
+@asynccontextmanager
+async def stream_pair() -> AsyncIterator[PathPair]:
+    async with stream_paths() as paths:
+        yield paths
+
+
+@asynccontextmanager
+async def tls_stream_pair() -> AsyncIterator[PathPair]:
+    async with stream_paths(tls=True) as paths:
+        yield paths
+
+
 MAKERS: dict[str, PairMaker] = {
     "memory": memory_pair,
     "relay": relay_pair,
+    "relay-stream": stream_pair,
+    "relay-tls-stream": tls_stream_pair,
     "direct": direct_pair,
     "webrtc": webrtc_pair,
 }

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from commander.tunnel.transports import direct
+from commander.tunnel.transports.carrier_socket import tune
 from commander.tunnel.transports.direct import DirectAttempt, DirectOffering
-from commander.tunnel.transports.direct_path import DirectPath, tune
+from commander.tunnel.transports.direct_path import DirectPath
 from commander.tunnel.transports.direct_reception import Reception
 
 
@@ -25,6 +26,7 @@ async def direct_paths() -> tuple[DirectPath, DirectPath]:
     """Two ends of one direct path."""
     ends = connected()
     for end in ends:
+        end.setblocking(False)
         tune(end)
     return DirectPath(ends[0]), DirectPath(ends[1])
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from socket import create_server
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -25,9 +28,10 @@ from commander.ids import new_uid
 from commander.router.app import Router, build_routes
 from commander.router.bounded_server import UVICORN_OPTIONS
 from commander.router.ports import Principal
+from commander.router.stream_door import choosing_protocol, open_relay_port
 from commander.tasks import spawn
 from commander.wire.calls import RELAY_PATH, RELAY_SUBPROTOCOL, ROUTER_PATH, ROUTER_SUBPROTOCOL
-from commander.wire.commands import Head, Hello, Routed, read_routed
+from commander.wire.commands import Head, Hello, Routed, Send, read_routed
 from commander.wire.requests import (
     FRESH_S,
     HEADER,
@@ -155,6 +159,8 @@ class RouterServer:
     notes: Notes
     port: int
     clock: Clock
+    plain_relay_port: int
+    trust: ssl.SSLContext | None = None
     sockets: list[ClientConnection] = field(default_factory=list)
 
     def header(self, peer: Peer, path: str, *, time: int | None = None) -> str:
@@ -180,7 +186,8 @@ class RouterServer:
         if origin is not None:
             headers["Origin"] = origin
         socket = await connect(
-            f"ws://127.0.0.1:{self.port}{path}",
+            f"{'wss' if self.trust else 'ws'}://127.0.0.1:{self.port}{path}",
+            ssl=self.trust,
             additional_headers=headers,
             subprotocols=[Subprotocol(subprotocol)] if subprotocol else None,
             compression=compression,
@@ -188,6 +195,16 @@ class RouterServer:
         )
         self.sockets.append(socket)
         return socket
+
+    async def introduce(self) -> tuple[Peer, Peer, str]:
+        """A device whose first message was delivered to a gateway, and their conversation."""
+        device, gateway = self.gate.device(), self.gate.gateway()
+        self.gate.allow(device, gateway)
+        there, here = await self.control(gateway), await self.control(device)
+        conversation = new_uid()
+        await here.send(encode(Send(conversation, gateway.uid, b"command")))
+        await receive(there)
+        return device, gateway, conversation
 
     async def control(self, peer: Peer, *, version: str = "1.2.3") -> ClientConnection:
         """A greeted control socket; its first message, the head, is read."""
@@ -219,14 +236,25 @@ async def receive(socket: ClientConnection) -> Routed:
 
 
 @asynccontextmanager
-async def router_server() -> AsyncIterator[RouterServer]:
-    """Run a router in this event loop."""
+async def router_server(
+    *,
+    tls: ssl.SSLContext | None = None,
+    trust: ssl.SSLContext | None = None,
+) -> AsyncIterator[RouterServer]:
+    """Run a router in this event loop; with TLS, `trust` is what its own clients verify it by."""
     clock = SystemClock()
     gate, notes = Gate(clock), Notes()
     router = Router(gatekeeper=gate, journal=notes, clock=clock)
     app = Starlette(routes=build_routes(router))
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, lifespan="off", **UVICORN_OPTIONS
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_config=None,
+        lifespan="off",
+        http=choosing_protocol(H11Protocol, router.accept_stream),
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
+        **UVICORN_OPTIONS,
     )
     server = uvicorn.Server(config)
     router.start()
@@ -235,7 +263,9 @@ async def router_server() -> AsyncIterator[RouterServer]:
     while not server.started:
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    running = RouterServer(router, gate, notes, port, clock)
+    streams = await open_relay_port(create_server(("127.0.0.1", 0)), router.accept_stream, None)
+    relay_port = streams.sockets[0].getsockname()[1]
+    running = RouterServer(router, gate, notes, port, clock, relay_port, trust)
     try:
         yield running
     finally:
@@ -243,5 +273,6 @@ async def router_server() -> AsyncIterator[RouterServer]:
             socket.transport.abort()
             await socket.wait_closed()
         await router.close()
+        streams.close()
         server.should_exit = True
         await serving

@@ -19,6 +19,7 @@ from commander.errors import SealBroken, Unreachable
 from commander.tasks import spawn
 from commander.tunnel.generations import CARRIERS
 from commander.tunnel.path import KIND_DIRECT
+from commander.tunnel.transports.carrier_socket import tune
 from commander.tunnel.transports.direct_offer import (
     CALLED,
     CALLER,
@@ -31,7 +32,7 @@ from commander.tunnel.transports.direct_offer import (
     write_answer,
     write_offer,
 )
-from commander.tunnel.transports.direct_path import DirectPath, tune
+from commander.tunnel.transports.direct_path import DirectPath
 from commander.tunnel.transports.direct_reception import Expected, Reception, open_port
 from commander.tunnel.transports.host_addresses import host_identity, own_addresses
 
@@ -115,6 +116,7 @@ class Calls:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
+            connection.setblocking(False)
             tune(connection)
             async with asyncio.timeout(self._call_s):
                 await self._greet(connection, (address, self._port), carrier)

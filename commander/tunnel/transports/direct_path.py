@@ -21,10 +21,6 @@ from commander.tunnel.path import KIND_DIRECT, STREAM_MESSAGE_BYTES, PathEvents
 from commander.tunnel.transports.framing import FrameReader, frame_header
 from commander.tunnel.transports.receive_buffer import receive_buffer
 
-UNSENT_BYTES: Final = 128 * 1024
-"""What the kernel holds unsent; more stays with us, where small frames can overtake it."""
-USER_TIMEOUT_MS: Final = 20_000
-"""The tunnel's heartbeat is faster; this ends a connection whose tunnel is gone."""
 _HIGH_MARK: Final = 512 * 1024
 _LOW_MARK: Final = 256 * 1024
 _MAX_PARTS: Final = 32
@@ -32,22 +28,6 @@ _FLUSH_S: Final = 1.0
 _CLOSE_S: Final = 1.0
 # The far end's kernel answered for a process that closed, or is no more.
 _GONE: Final = frozenset({errno.ECONNRESET, errno.EPIPE})
-
-
-def tune(connection: socket.socket) -> None:
-    """Set what a carrier needs; what this system does not know is left out."""
-    connection.setblocking(False)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for name, value in (
-        ("TCP_NOTSENT_LOWAT", UNSENT_BYTES),
-        ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),
-        # Thirty times faster at 1 % loss, where the kernel has it and lets us.
-        ("TCP_CONGESTION", b"bbr"),
-    ):
-        option = getattr(socket, name, None)
-        if option is not None:
-            with contextlib.suppress(OSError):
-                connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class DirectPath:

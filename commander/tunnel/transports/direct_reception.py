@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from commander.errors import Conflict, SealBroken
+from commander.tunnel.transports.carrier_socket import tune
 from commander.tunnel.transports.direct_offer import (
     CALLED,
     CALLER,
@@ -23,7 +24,6 @@ from commander.tunnel.transports.direct_offer import (
     Ticket,
     greeting_name,
 )
-from commander.tunnel.transports.direct_path import tune
 
 MAX_STRANGERS: Final = 64
 STRANGER_S: Final = 2.0

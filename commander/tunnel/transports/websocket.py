@@ -1,4 +1,9 @@
-"""The relay path: sealed messages as binary WebSocket messages, which the router copies."""
+"""
+The relay path by WebSocket, for networks and proxies that let only HTTP through.
+
+Its messages carry pieces of the stream of bytes that a relay stream carries (`framing`), so that the
+two ends of a tunnel may come to the relay in different ways.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +15,15 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from commander.tasks import cancel_and_wait, spawn
+from commander.tunnel.codes import ProtocolViolation
 from commander.tunnel.path import KIND_RELAY, STREAM_MESSAGE_BYTES, PathEvents
+from commander.tunnel.transports.framing import FrameReader, frame_header
+from commander.tunnel.transports.receive_buffer import receive_buffer
+from commander.wire.relay import PEER_GONE
 
 RELAY_OPTIONS: Final[dict[str, Any]] = {
     "compression": None,
-    "max_size": STREAM_MESSAGE_BYTES,
+    "max_size": 128 * 1024,
     "max_queue": (64, 16),
     "write_limit": 256 * 1024,
     "ping_interval": None,
@@ -26,6 +35,7 @@ What `websockets.asyncio.client.connect` must be given for a connection that bec
 Sealed bytes do not compress, and the tunnel has a heartbeat of its own.
 """
 
+_PIECE_BYTES: Final = 64 * 1024
 _HIGH_MARK: Final = 512 * 1024
 _LOW_MARK: Final = 256 * 1024
 _FLUSH_S: Final = 1.0
@@ -38,7 +48,7 @@ class WebSocketPath:
     A relay path over an open client connection, made with `RELAY_OPTIONS`.
 
     Takes the connection over: nobody else may receive from it or close it. A text
-    message or one that is too large loses the path.
+    message or one over the limit loses the path.
     """
 
     kind = KIND_RELAY
@@ -47,6 +57,7 @@ class WebSocketPath:
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
         self._events: PathEvents | None = None
+        self._frames = FrameReader(receive_buffer())
         self._queue: deque[bytes] = deque()
         self._backlog = 0
         self._is_blocked = False
@@ -62,8 +73,10 @@ class WebSocketPath:
         assert len(message) <= self.max_message_bytes
         if self._is_lost:
             return
-        self._queue.append(message)
-        self._backlog += len(message)
+        framed = frame_header(len(message)) + message
+        for start in range(0, len(framed), _PIECE_BYTES):
+            self._queue.append(framed[start : start + _PIECE_BYTES])
+        self._backlog += len(framed)
         self._is_blocked = self._is_blocked or self._backlog >= _HIGH_MARK
         self._drained.clear()
         self._wake.set()
@@ -103,14 +116,16 @@ class WebSocketPath:
         try:
             while True:
                 message = await connection.recv()
-                if isinstance(message, str) or len(message) > self.max_message_bytes:
-                    self._lose("the relay sent a message of another kind")
-                    await connection.close(1003)
-                    return
-                events.message_received(message)
+                if isinstance(message, str):
+                    raise ProtocolViolation("the relay sent a message of another kind")
+                for whole in self._frames.feed(message):
+                    events.message_received(whole)
+        except ProtocolViolation as violation:
+            self._lose(violation.message)
+            await connection.close(1003)
         except ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd is not None else "no close frame"
-            self._lose(f"the relay connection closed ({code})")
+            self._lose(f"the relay connection closed ({code})", gone=code == PEER_GONE)
         finally:
             # Whatever ended the reader, the tunnel must not wait for it.
             self._lose("the relay path stopped")
@@ -137,7 +152,7 @@ class WebSocketPath:
             if self._events is not None and not self._is_lost:
                 self._events.path_ready()
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str, *, gone: bool = False) -> None:
         if self._is_lost:
             return
         self._is_lost = True
@@ -147,4 +162,4 @@ class WebSocketPath:
         if self._writer is not None:
             self._writer.cancel()
         if self._events is not None:
-            self._events.path_lost(reason)
+            self._events.path_lost(reason, gone=gone)

@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 
 from commander.tunnel.path import STREAM_MESSAGE_BYTES
-from commander.tunnel.transports.direct_path import UNSENT_BYTES, DirectPath, tune
+from commander.tunnel.transports.carrier_socket import UNSENT_BYTES, tune
+from commander.tunnel.transports.direct_path import DirectPath
 from commander.tunnel.transports.framing import frame_header
 from tests.contract.test_paths import Collected
 from tests.support.direct import connected, direct_paths
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.integration
 async def ends() -> AsyncIterator[tuple[DirectPath, socket.socket, Collected]]:
     """A started path, the bare socket at its other end, and what the path told."""
     one, two = connected()
+    one.setblocking(False)
     tune(one)
     path, seen = DirectPath(one), Collected()
     path.start(seen)
