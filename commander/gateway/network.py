@@ -11,8 +11,9 @@ from websockets.exceptions import ConnectionClosed
 from commander.api.bootstrap import open_transport
 from commander.api.client import Api, Caller
 from commander.api.proxy import choose_proxy
+from commander.api.relay import RelayOpener, RelayStream
 from commander.api.tls import turn_context
-from commander.api.websocket import open_relay, open_router
+from commander.api.websocket import open_router
 from commander.clock import Clock
 from commander.errors import Unreachable
 from commander.gateway.agent import ControlSocket, SocketClosed
@@ -21,6 +22,7 @@ from commander.gateway.ksm_client import SecretsManagerClient
 from commander.gateway.limits import FETCH_S
 from commander.ksm.config import GatewayConfig
 from commander.tunnel.path import Path
+from commander.tunnel.transports.stream_relay import StreamRelayPath
 from commander.tunnel.transports.websocket import WebSocketPath
 from commander.wire.calls import (
     AUDIT_APPEND,
@@ -95,6 +97,7 @@ class Network:
             caller=Caller(identity.gateway, "", identity.signing_key),
         )
         self.relay_tls = turn_context(server.ca)
+        self._relays = RelayOpener(self._api, environment)
         self.records = SecretsManagerClient(
             config.device,
             ca=identity.ca_pem,
@@ -115,7 +118,10 @@ class Network:
 
     async def open_relay(self, conversation: str) -> Path:
         """Our side of a conversation's relay."""
-        return WebSocketPath(await open_relay(self._api, self._environment, conversation))
+        opened = await self._relays.open(conversation)
+        if isinstance(opened, RelayStream):
+            return StreamRelayPath(opened.transport, opened.early)
+        return WebSocketPath(opened)
 
     async def ask_for_relays(self) -> IceAnswer:
         """STUN and TURN servers for one WebRTC path."""

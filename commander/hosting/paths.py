@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from commander.api.client import Api
-from commander.api.websocket import open_relay
 from commander.hosting.conversation import Accepted
+from commander.hosting.relay import open_relay_path
 from commander.hosting.webrtc import WebRtcAttempt, begin_webrtc
 from commander.tunnel.path import KIND_RELAY, KIND_TURN, KIND_WEBRTC, Binding, Path
-from commander.tunnel.transports.websocket import WebSocketPath
 
 # The relay needs one round trip and, measured, carries more than a data channel, so "auto"
 # takes it; a better path takes over once paths can be replaced.
@@ -34,8 +33,7 @@ class PathAttempt:
         """The path that both ends agreed on. Raises Unreachable, Refused or InvalidInput."""
         if self._webrtc is not None:
             return await self._webrtc.make(accepted.answer.webrtc)
-        connection = await open_relay(api, environment, accepted.conversation)
-        return WebSocketPath(connection), Binding()
+        return await open_relay_path(api, environment, accepted.conversation), Binding()
 
     async def close(self) -> None:
         """Give up; idempotent."""
