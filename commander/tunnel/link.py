@@ -13,8 +13,8 @@ from commander.tunnel.codes import Role
 from commander.tunnel.events import Entry
 from commander.tunnel.handshake import Handshake
 from commander.tunnel.keys import ConversationKeys
-from commander.tunnel.pacing import PROGRESS_STEP, DeliveryWindow
-from commander.tunnel.path import Binding, Path
+from commander.tunnel.pacing import CHANNEL_PACE, STREAM_PACE, DeliveryWindow
+from commander.tunnel.path import DATA_CHANNEL_MESSAGE_BYTES, Binding, Path
 from commander.tunnel.seal import KEY_LIFE_S, SEAL_BYTES, Opener, Sealer
 
 MAX_PONGS: Final = 16
@@ -87,7 +87,8 @@ class Link:
         self.since = clock.now()
         self.received_bytes = 0
         self.sent_bytes = 0
-        self.window = DeliveryWindow()
+        is_channel = path.max_message_bytes <= DATA_CHANNEL_MESSAGE_BYTES
+        self.window = DeliveryWindow(CHANNEL_PACE if is_channel else STREAM_PACE)
         self.rtt_s: float | None = None
         self.is_leaving = False
         """No more bytes of streams: the group is being replaced."""
@@ -173,8 +174,9 @@ class Link:
             self._ping_sent_at = self._clock.monotonic()
             self._pings.append(self._ping_token)
 
-    def tell_progress(self, step: int = PROGRESS_STEP) -> None:
-        """Have the peer told how much came here, if it is `step` more than it knows."""
+    def tell_progress(self, step: int = 0) -> None:
+        """Have the peer told how much came here, if it is `step` more than it knows (0: its pace)."""
+        step = step or self.window.pace.step
         self._tells = self._tells or self.received_bytes - self._told >= step
 
     def leave(self) -> None:

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 from collections import deque
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from commander.tunnel.pacing import (
     CAP_BYTES,
-    FLOOR_BYTES,
-    PROGRESS_STEP,
-    START_BYTES,
+    CHANNEL_PACE,
+    STREAM_PACE,
     DeliveryWindow,
+    Pace,
 )
 
 MESSAGE = 64 * 1024
+FLOOR_BYTES = STREAM_PACE.floor
 
 
 def carry(
@@ -33,7 +35,7 @@ def carry(
             arrivals.append((free_at + rtt_s, sent))
         seen.append(window.in_flight)
         now, received = arrivals.popleft()
-        if received - reported >= PROGRESS_STEP:
+        if received - reported >= window.pace.step:
             reported = received
             assert window.progress(received, now)
     return seen
@@ -59,7 +61,23 @@ def test_a_slow_path_keeps_the_floor() -> None:
     """Below the floor reports would be too coarse."""
     window = DeliveryWindow()
     carry(window, rate=1e6, rtt_s=0.01, seconds=10.0)
-    assert FLOOR_BYTES <= window.limit <= FLOOR_BYTES + 3 * PROGRESS_STEP
+    assert FLOOR_BYTES <= window.limit <= FLOOR_BYTES + 3 * STREAM_PACE.step
+
+
+@pytest.mark.parametrize("pace", [STREAM_PACE, CHANNEL_PACE])
+def test_what_waits_on_a_slow_path_is_small(pace: Pace) -> None:
+    """A data channel at 5 MB/s without a round trip to speak of holds no more than 40 ms of bulk."""
+    window = DeliveryWindow(pace)
+    carry(window, rate=5e6, rtt_s=0.001, seconds=10.0)
+    assert window.limit <= pace.floor + 3 * pace.step
+    assert pace is STREAM_PACE or window.limit < 0.04 * 5e6
+
+
+def test_a_data_channel_still_finds_the_bandwidth_of_a_long_path() -> None:
+    """Its small first window grows to what 20 MB/s at 100 ms need."""
+    window = DeliveryWindow(CHANNEL_PACE)
+    carry(window, rate=20e6, rtt_s=0.1, seconds=8.0)
+    assert window.limit > 20e6 * 0.1
 
 
 def test_a_longer_round_trip_is_believed_after_a_while() -> None:
@@ -88,7 +106,7 @@ def test_it_opens_at_one_mebibyte_and_closes_when_full() -> None:
     window = DeliveryWindow()
     while window.is_open:
         window.sent(MESSAGE, 0.0)
-    assert window.in_flight == START_BYTES
+    assert window.in_flight == STREAM_PACE.start
 
 
 @given(st.lists(st.tuples(st.integers(0, 5000), st.integers(-10, 6000)), max_size=30))
