@@ -12,7 +12,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from websockets.exceptions import ConnectionClosed
 
@@ -34,8 +34,10 @@ SEND_S = 10.0
 MAX_WAITING = 64
 MAX_CONVERSATIONS = 4096
 STEADY_S = 30.0
-# While somebody waits for a connection, no pause between attempts is longer.
-HURRY_S = 1.0
+# While somebody waits for a connection, no pause between attempts is longer, and no attempt: what was
+# sent into a dead network is repeated ever more rarely, a new attempt is heard at once.
+HURRY_S = 0.5
+HURRY_CONNECT_S = 4.0
 
 Incoming = Deliver | Undeliverable
 OnHead = Callable[[Head], None]
@@ -50,6 +52,10 @@ class Carrier(Protocol):
         ...
 
     def __aiter__(self) -> AsyncIterator[str | bytes]: ...
+
+    async def ping(self) -> Awaitable[float]:
+        """Send a ping; what it returns is done when the pong came. Raises ConnectionClosed."""
+        ...
 
     async def close(self) -> None:
         """Close it; idempotent."""
@@ -123,6 +129,9 @@ class RouterSocket:
         self._connected = asyncio.Event()
         self._waiting = 0
         self._wanted = asyncio.Event()
+        self._checking: asyncio.Task[None] | None = None
+        self._doubted = asyncio.Event()
+        self._connecting: asyncio.Timeout | None = None
         self._failure: CommanderError | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -136,14 +145,16 @@ class RouterSocket:
         assert self._task is None
         self._task = spawn(self._run(), name="router-socket")
 
-    async def wait_connected(self, *, timeout_s: float = CONNECT_S) -> None:
-        """Return once connected. Raises the last failure to connect, or Unreachable."""
+    async def wait_connected(self, *, timeout_s: float | None = CONNECT_S) -> None:
+        """Return once connected. Raises the last failure to connect, or Unreachable; None waits on."""
         self._waiting += 1
         self._wanted.set()
+        self._hurry()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._connected.wait()
         except TimeoutError:
+            assert timeout_s is not None
             raise self._failure or Unreachable(
                 f"no connection to server {self._api.server.address} in {timeout_s:g} s"
             ) from None
@@ -151,6 +162,31 @@ class RouterSocket:
             self._waiting -= 1
         if self._connection is None:
             raise self._failure or Unreachable("the connection was closed")
+
+    async def check(self, *, within_s: float) -> None:
+        """
+        Doubt the connection: without an answer to a ping in time it is made anew at once.
+
+        For moments at which the network may have changed. Several callers share one check.
+        """
+        checking = self._checking
+        if checking is None or checking.done():
+            work = self._check(within_s)
+            checking = self._checking = spawn(work, name="router-socket-check")
+        await asyncio.shield(checking)
+
+    async def _check(self, within_s: float) -> None:
+        connection = self._connection
+        if connection is None or not self._connected.is_set():
+            self._wanted.set()
+            return
+        try:
+            async with asyncio.timeout(within_s):
+                await (await connection.ping())
+        except (ConnectionClosed, TimeoutError):
+            if self._connection is connection:
+                _log.info("router: no answer to a ping in %g s, connecting anew", within_s)
+                self._doubted.set()
 
     async def send(self, message: Send) -> None:
         """Send to a peer. Raises Unreachable, or what `wait_connected` raises."""
@@ -177,7 +213,7 @@ class RouterSocket:
     async def close(self) -> None:
         """Close and stop reconnecting; idempotent."""
         task, self._task = self._task, None
-        await cancel_and_wait(task)
+        await cancel_and_wait(task, self._checking)
 
     async def _run(self) -> None:
         waits = backoff(self._rng)
@@ -195,7 +231,8 @@ class RouterSocket:
                 _log.info("router: %s", error)
             if self._clock.monotonic() - started > STEADY_S:
                 waits = backoff(self._rng)
-            await self._pause(next(waits))
+            if not self._doubted.is_set():
+                await self._pause(next(waits))
 
     async def _pause(self, wait_s: float) -> None:
         """Wait before the next attempt, but keep nobody waiting for it."""
@@ -206,15 +243,38 @@ class RouterSocket:
         except TimeoutError:
             return
 
-    async def _connect_and_receive(self) -> None:
-        connection = self._connection = await self._connect(self._api, self._environment)
-        reason = "the connection to the router broke"
+    async def _open(self) -> Carrier:
+        self._doubted.clear()
         try:
-            await connection.send(encode(self._hello))
-            self._connected.set()
-            self._failure = None
-            async for data in connection:
-                self._receive(data)
+            async with asyncio.timeout(None) as limit:
+                self._connecting = limit
+                if self._waiting:
+                    self._hurry()
+                return await self._connect(self._api, self._environment)
+        except TimeoutError:
+            raise Unreachable(
+                f"no connection to server {self._api.server.address} in {HURRY_CONNECT_S:g} s"
+            ) from None
+        finally:
+            self._connecting = None
+
+    def _hurry(self) -> None:
+        """Bound the attempt that is going on, from now."""
+        if self._connecting is not None and self._connecting.when() is None:
+            self._connecting.reschedule(asyncio.get_running_loop().time() + HURRY_CONNECT_S)
+
+    async def _connect_and_receive(self) -> None:
+        connection = self._connection = await self._open()
+        reason = "the connection to the router broke"
+        receiving = spawn(self._receive_all(connection), name="router-socket-receive")
+        doubted = spawn(self._doubted.wait(), name="router-socket-doubted")
+        try:
+            waiting: set[asyncio.Task[Any]] = {receiving, doubted}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if receiving.done():
+                receiving.result()
+            else:
+                raise Unreachable("the router did not answer a ping")
         except ConnectionClosed as error:
             raise Unreachable(f"the connection to the router broke: {error}") from error
         except InvalidInput as error:
@@ -222,7 +282,19 @@ class RouterSocket:
             raise Unreachable(reason) from None
         finally:
             self._forget_connection(reason)
-            await connection.close()
+            await cancel_and_wait(receiving, doubted)
+            if self._doubted.is_set():
+                # Nobody answers a close there either: the next connection does not wait for it.
+                spawn(connection.close(), name="router-socket-close")
+            else:
+                await connection.close()
+
+    async def _receive_all(self, connection: Carrier) -> None:
+        await connection.send(encode(self._hello))
+        self._connected.set()
+        self._failure = None
+        async for data in connection:
+            self._receive(data)
 
     def _receive(self, data: str | bytes) -> None:
         if isinstance(data, str):

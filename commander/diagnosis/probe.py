@@ -9,11 +9,12 @@ from commander.api.socket import RouterSocket
 from commander.clock import Clock
 from commander.diagnosis.measure import Measured, measure
 from commander.diagnosis.steps import Outcome
-from commander.hosting.conversation import Position, TunnelRequest, ask_gateway
-from commander.hosting.paths import begin_path
+from commander.hosting.attempt import Attempt, first_verified
+from commander.hosting.conversation import Accepted, Position, TunnelRequest, ask_gateway
+from commander.hosting.paths import KINDS, PathNetwork
 from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.engine import TunnelEnd
-from commander.wire.commands import PROBE_TUNNEL, Offer
+from commander.wire.commands import PROBE_TUNNEL
 
 MEBIBYTE = 1024 * 1024
 
@@ -44,24 +45,26 @@ class Prober:
 
         Raises what a start raises: Refused, Unreachable, TimedOut, Tampered.
         """
-        attempt = await begin_path(kind, self._api)
+        network = PathNetwork(self._api, self._environment, KINDS)
+        attempt = await Attempt.begin((kind,), network, 1)
         try:
             accepted = await ask_gateway(
                 self._request,
-                Offer((kind,), attempt.offer),
+                attempt.offer,
                 self._router,
                 position=self._position,
                 clock=self._clock,
                 timeout_s=timeout_s,
                 action=PROBE_TUNNEL,
             )
-            path, binding = await attempt.finish(self._api, self._environment, accepted)
-        except BaseException:
+            return await self._measure(attempt, accepted)
+        finally:
             await attempt.close()
-            raise
+
+    async def _measure(self, attempt: Attempt, accepted: Accepted) -> Outcome:
         end = TunnelEnd(Role.CLIENT, accepted.keys, clock=self._clock)
         try:
-            await end.attach(path, binding)
+            await first_verified(attempt.attach(end, accepted))
             return describe(await measure(end))
         finally:
             await end.close(CloseCode.STOPPED, "measured")

@@ -17,7 +17,7 @@ from commander.gateway.judging import Judge, Plan, enforce, host_and_port
 from commander.gateway.limits import StartLimits
 from commander.gateway.offers import open_offer, prepare_paths
 from commander.gateway.paths import PathKinds
-from commander.gateway.sessions import Attempt, Session, Sessions
+from commander.gateway.sessions import Attempt, Ended, Session, Sessions
 from commander.gateway.targets import choose_target
 from commander.wire.commands import PathParameters
 
@@ -67,16 +67,18 @@ class FurtherPaths:
         parameters, command = genuine.parameters, genuine.command
         assert isinstance(parameters, PathParameters)
         session = self._sessions.get(parameters.tunnel)
-        # One answer for all: nobody learns from it which tunnels of others there are.
-        if (
-            session is None
-            or session.killed is not None
-            or (session.rights.device, session.rights.record) != (command.device, command.record)
-        ):
-            raise Refused(
-                f"tunnel {parameters.tunnel} is not open here", code=Code.CONVERSATION_UNKNOWN
-            )
-        return session
+        owner = (command.device, command.record)
+        if session is not None and (session.rights.device, session.rights.record) == owner:
+            if session.killed is None:
+                return session
+            enforce(session.killed)
+        # One answer for all others: nobody learns from it which tunnels of others there are.
+        ended = self._sessions.ended(parameters.tunnel)
+        if ended is not None and (ended.device, ended.record) == owner:
+            raise _told_end(ended)
+        raise Refused(
+            f"tunnel {parameters.tunnel} is not open here", code=Code.CONVERSATION_UNKNOWN
+        )
 
     def _check_rate(self, session: Session, user: str) -> None:
         now = self._clock.monotonic()
@@ -116,3 +118,12 @@ class FurtherPaths:
             await prepared.close()
             raise
         return prepared.answer(opened, str(session.target.target))
+
+
+def _told_end(ended: Ended) -> Refused:
+    """A right that was taken away has its own code; every other end is that of the tunnel."""
+    try:
+        return Refused(ended.reason, code=Code(ended.code))
+    except ValueError:
+        told = f"the tunnel ended here: {ended.code}, {ended.reason}"
+        return Refused(told, code=Code.CONVERSATION_UNKNOWN)

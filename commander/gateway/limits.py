@@ -52,6 +52,10 @@ RECONNECT_LIMIT_S: Final = 2.0
 
 HELLO_S: Final = 30.0
 """From reply to a verified path; the client may try several kinds in turn."""
+RESUME_S: Final = 600.0
+"""A tunnel without a path waits so long for its client; less when the client's host closed the last one."""
+MAX_ENDED: Final = 4096
+"""Tunnels that are over and of which is remembered why."""
 MAX_UNAUTHENTICATED_AUDITS_PER_S: Final = 5.0
 OUTBOX_BYTES: Final = 64 * 1024 * 1024
 UPLOAD_BATCH: Final = 100

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -22,7 +22,15 @@ from commander.authority.refusals import Code
 from commander.authority.state import State
 from commander.clock import Clock
 from commander.errors import CommanderError
-from commander.gateway.limits import HELLO_S, MAX_ATTEMPTS, PATHS_BURST, PATHS_PER_S, Bucket
+from commander.gateway.limits import (
+    HELLO_S,
+    MAX_ATTEMPTS,
+    MAX_ENDED,
+    PATHS_BURST,
+    PATHS_PER_S,
+    RESUME_S,
+    Bucket,
+)
 from commander.gateway.offers import Carrier, Prepared
 from commander.gateway.rights import Rights, ends_at, judge_rights
 from commander.gateway.tally import Tally
@@ -85,6 +93,16 @@ class Session:
     """How often its client may ask for further paths."""
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A tunnel that is over, so that a client that comes back for it is told why."""
+
+    device: str
+    record: str
+    code: str
+    reason: str
+
+
 class Sessions:
     """All tunnels of the process."""
 
@@ -98,8 +116,9 @@ class Sessions:
     ) -> None:
         self._clock = clock
         self._write = write
-        self._limits = replace(limits or TunnelLimits(), hello_s=hello_s)
+        self._limits = limits or TunnelLimits(hello_s=hello_s, resume_s=RESUME_S)
         self._live: dict[str, Session] = {}
+        self._ended: OrderedDict[str, Ended] = OrderedDict()
         self.counters: Counter[str] = Counter()
         self.totals = Totals()
 
@@ -113,9 +132,17 @@ class Sessions:
         """A live tunnel by the conversation of its start."""
         return self._live.get(conversation)
 
+    def ended(self, conversation: str) -> Ended | None:
+        """How a tunnel ended, if it was one of the last thousands."""
+        return self._ended.get(conversation)
+
     def count_of(self, user: str) -> int:
         """How many tunnels a user has open here."""
         return sum(session.rights.user == user for session in self._live.values())
+
+    def count_interrupted(self) -> int:
+        """How many tunnels have no path now."""
+        return sum(s.end is not None and s.end.is_interrupted for s in self._live.values())
 
     def all(self) -> list[Session]:
         """Every live tunnel."""
@@ -224,7 +251,13 @@ class Sessions:
         self, session: Session, end: TunnelEnd, attempt: Attempt, carrier: Carrier
     ) -> None:
         path, binding = await carrier.make()
-        await end.attach(path, binding, generation=carrier.generation)
+        await end.attach(
+            path,
+            binding,
+            generation=carrier.generation,
+            keys=attempt.keys,
+            group=carrier.group,
+        )
         is_further = attempt.conversation != session.conversation
         if is_further and carrier.generation == carrier.group:
             await self._tell_attached(session, attempt, carrier)
@@ -256,7 +289,16 @@ class Sessions:
         session.started_at = self._clock.now()
         await self._tell_outcome(session, str(refusal.code), refusal.reason)
 
+    def _remember_end(self, session: Session, code: str, reason: str) -> None:
+        if session.killed is not None:
+            code, reason = str(session.killed.code), session.killed.reason
+        rights = session.rights
+        self._ended[session.conversation] = Ended(rights.device, rights.record, code, reason)
+        while len(self._ended) > MAX_ENDED:
+            self._ended.popitem(last=False)
+
     async def _tell_outcome(self, session: Session, code: str, reason: str) -> None:
+        self._remember_end(session, code, reason)
         if session.killed is not None:
             code, reason = str(Code.REVOKED_MEANWHILE), session.killed.reason
         self.counters[code] += 1

@@ -131,20 +131,35 @@ def allowed_kinds(
     settings: ResourceSettings,
     configuration: ConfigurationSettings,
 ) -> tuple[str, ...]:
-    """Kinds of path both ends can and the record may use, in the client's order. Raises Refused(path-forbidden)."""
-    kinds = tuple(
-        kind
+    """
+    Kinds of path both ends can and the record may use, in the client's order.
+
+    Raises Refused(path-forbidden), which names the rule that forbids each kind.
+    """
+    against = {
+        kind: _rule_against(kind, supported, settings, configuration)
         for kind in dict.fromkeys(offered)
-        if kind in supported
-        and (not settings.paths or kind in settings.paths)
-        and (not configuration.paths or kind in configuration.paths)
-    )
+    }
+    kinds = tuple(kind for kind, rule in against.items() if not rule)
     if not kinds:
-        raise _refuse(
-            Code.PATH_FORBIDDEN,
-            f"none of the offered paths {', '.join(offered)[:80]!r} may be used",
-        )
+        told = "; ".join(f"{kind[:20]!r}: {rule}" for kind, rule in against.items())
+        raise _refuse(Code.PATH_FORBIDDEN, f"no offered path may be used: {told or 'none named'}")
     return kinds
+
+
+def _rule_against(
+    kind: str,
+    supported: tuple[str, ...],
+    settings: ResourceSettings,
+    configuration: ConfigurationSettings,
+) -> str:
+    if kind not in supported:
+        return "this gateway does not open such paths"
+    if settings.paths and kind not in settings.paths:
+        return f"the record's PAM settings allow {', '.join(settings.paths)} only"
+    if configuration.paths and kind not in configuration.paths:
+        return f"its PAM configuration allows {', '.join(configuration.paths)} only"
+    return ""
 
 
 def _refuse(code: Code, reason: str) -> Refused:

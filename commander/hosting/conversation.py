@@ -30,6 +30,7 @@ from commander.errors import (
 from commander.ids import new_uid
 from commander.tunnel.codes import Role
 from commander.tunnel.keys import ConversationKeys
+from commander.tunnel.path import KIND_DIRECT, KIND_RELAY, KIND_TURN, KIND_WEBRTC
 from commander.wire.commands import (
     ATTACH_PATH,
     COMMAND_LIMIT,
@@ -55,6 +56,7 @@ _SERVER_CODES = frozenset(
     code for code, (said_by, _) in EXPLANATIONS.items() if "server" in said_by
 )
 MAX_TEXT = 500
+ALL_KINDS = (KIND_RELAY, KIND_DIRECT, KIND_WEBRTC, KIND_TURN)
 _M = TypeVar("_M", bound=Message)
 
 
@@ -76,8 +78,8 @@ class TunnelRequest:
     tunnel_seed: bytes = field(repr=False)
     parameters: TunnelParameters
     connect_hint: str = ""
-    kinds: tuple[str, ...] = ()
-    """Kinds of path that the record's settings allow; none named: all. The gateway decides."""
+    kinds: tuple[str, ...] = ALL_KINDS
+    """Kinds of path that the record's settings allow; the gateway decides."""
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from commander.api.client import Api
 from commander.api.socket import RouterSocket
+from commander.authority.refusals import Code
 from commander.clock import Clock
 from commander.config.paths import Paths
 from commander.errors import (
@@ -23,18 +25,23 @@ from commander.errors import (
     Conflict,
     InvalidInput,
     NotFound,
+    Refused,
     SealBroken,
     Tampered,
     Unreachable,
 )
+from commander.hosting.attempt import Attempt
 from commander.hosting.control import ControlServer, ask_host, list_others
 from commander.hosting.conversation import Accepted, Position, TunnelRequest, ask_gateway
 from commander.hosting.handle import TunnelsHandle
 from commander.hosting.hosted import NO_LABEL, HostedTunnel, Label, Notice
 from commander.hosting.journal import remove_old
+from commander.hosting.keeper import Gates, Means, PathKeeper
+from commander.hosting.keeper_plan import AUTO, KeeperPlan, first_kinds, kinds_of_choice
 from commander.hosting.model import Ask, Told, TunnelInfo, match_tunnels
-from commander.hosting.paths import PATH_KINDS, PathAttempt, begin_path
+from commander.hosting.paths import KINDS, BeginKind, PathNetwork
 from commander.hosting.ports import RememberedPorts
+from commander.hosting.surroundings import Surroundings
 from commander.tunnel.codes import CloseCode
 from commander.tunnel.descriptors import (
     PER_TUNNEL,
@@ -45,7 +52,6 @@ from commander.tunnel.descriptors import (
 )
 from commander.tunnel.listener import ListenOn, Place
 from commander.tunnel.unix_place import UnixPlace
-from commander.wire.commands import Offer
 
 MAX_TUNNELS = 2000
 ROUTER_S = 15.0
@@ -111,18 +117,35 @@ class Hosting:
     `notify` is told in one sentence when a tunnel ends by itself.
     """
 
-    def __init__(self, paths: Paths, clock: Clock, *, notify: Notice) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        clock: Clock,
+        *,
+        notify: Notice,
+        kinds: Mapping[str, BeginKind] = KINDS,
+    ) -> None:
         self._paths = paths
         self._clock = clock
         self._notify = notify
+        self._kinds = kinds
         self._tunnels: dict[str, HostedTunnel] = {}
         self._starting = 0
         self._control: ControlServer | None = None
         self._link: Link | None = None
         self._ports = RememberedPorts(paths.home / "ports.json")
+        self._gates = Gates()
+        self._earlier_routers: list[RouterSocket] = []
+        self._surroundings = Surroundings(self._surroundings_changed, clock)
 
     def use(self, link: Link) -> None:
         """Tell which session new tunnels start with; an earlier one's tunnels go on."""
+        before = self._link
+        if before is not None and before.router is not None:
+            if before.api is link.api:
+                link.router = before.router
+            else:
+                self._earlier_routers.append(before.router)
         self._link = link
 
     def open_count(self) -> int:
@@ -212,14 +235,18 @@ class Hosting:
         control, self._control = self._control, None
         if control is not None:
             await control.close()
+        await self._surroundings.close()
         link, self._link = self._link, None
+        routers, self._earlier_routers = self._earlier_routers, []
         if link is not None and link.router is not None:
-            await link.router.close()
+            routers.append(link.router)
+        for router in routers:
+            await router.close()
 
     def _live(self, request: TunnelRequest, options: StartOptions) -> HostedTunnel | None:
         for tunnel in self._tunnels.values():
             info = tunnel.info()
-            if info.record == request.record and info.status == "open":
+            if info.record == request.record and info.is_live:
                 if options.port not in (0, info.local_port):
                     raise Conflict(
                         f"{request.title} has a live tunnel on port {info.local_port}",
@@ -232,18 +259,20 @@ class Hosting:
         link = self._need_link()
         options.check_local()
         router = await self._router(link)
-        attempt = await begin_path(options.path, link.api)
+        kinds = _kinds(request, options)
+        network = PathNetwork(link.api, link.environment, self._kinds)
+        attempt = await Attempt.begin(first_kinds(kinds), network, 1)
         try:
-            offer = Offer(PATH_KINDS[options.path], attempt.offer)
             accepted = await ask_gateway(
                 request,
-                offer,
+                attempt.offer,
                 router,
                 position=link.position,
                 clock=self._clock,
                 timeout_s=options.timeout_s,
             )
-            tunnel = await self._connect(request, options, link, attempt, accepted)
+            means = Means(router, network, link.position, self._clock, self._gates)
+            tunnel = await self._connect(request, options, accepted, attempt, kinds, means)
         except BaseException:
             await attempt.close()
             raise
@@ -257,11 +286,12 @@ class Hosting:
         self,
         request: TunnelRequest,
         options: StartOptions,
-        link: Link,
-        attempt: PathAttempt,
         accepted: Accepted,
+        attempt: Attempt,
+        kinds: tuple[str, ...],
+        means: Means,
     ) -> HostedTunnel:
-        path, binding = await attempt.finish(link.api, link.environment, accepted)
+        await self._open_control()
         tunnel = HostedTunnel(
             request,
             accepted,
@@ -270,14 +300,16 @@ class Hosting:
             mode=options.mode,
             idle_s=options.idle_s,
             ended=self._ended,
+            notify=self._notify,
             label=options.label,
         )
+        keeper = PathKeeper(tunnel, KeeperPlan(kinds, random=secrets.SystemRandom().random), means)
+        tunnel.keep(keeper)
         try:
-            await tunnel.attach(path, binding)
+            await keeper.first(attempt, accepted)
             remembered = self._ports.get(request.record) if options.reuse_port else 0
             if not options.stdio:
                 await tunnel.listen(*options.places(remembered))
-            await self._open_control()
         except (SealBroken, InvalidInput) as error:
             await tunnel.close(CloseCode.HELLO_FAILED, "the far end is not the gateway")
             raise Tampered(
@@ -289,7 +321,13 @@ class Hosting:
             await tunnel.close(CloseCode.STOPPED, "the tunnel did not come up")
             raise
         self._tunnels[tunnel.uid] = tunnel
+        keeper.begin()
+        self._surroundings.start()
         return tunnel
+
+    def _surroundings_changed(self, why: str, *, is_moved: bool) -> None:
+        for tunnel in self._tunnels.values():
+            tunnel.surroundings_changed(why, is_moved=is_moved)
 
     def _ended(self, tunnel: HostedTunnel, code: CloseCode, reason: str) -> None:
         known = self._tunnels.pop(tunnel.uid, None)
@@ -332,6 +370,19 @@ class Hosting:
 
     async def _ask(self, tunnel: TunnelInfo, ask: Ask) -> Told:
         return await ask_host(self._paths.host_socket(tunnel.pid), ask)
+
+
+def _kinds(request: TunnelRequest, options: StartOptions) -> tuple[str, ...]:
+    """The kinds the tunnel may use. Raises Refused(path-forbidden) when the record's settings leave none."""
+    kinds = kinds_of_choice(options.path, request.kinds)
+    if kinds:
+        return kinds
+    asked = "" if options.path == AUTO else f"--path {options.path}: "
+    raise Refused(
+        f"{asked}the PAM settings of {request.title} allow {', '.join(request.kinds) or 'no kind of path'}{' only' if request.kinds else ''}",
+        code=Code.PATH_FORBIDDEN,
+        hint="use --path auto, or have the rule changed: pam tunnel edit --paths, pam config edit --paths",
+    )
 
 
 def hosting_of(tunnels: object) -> Hosting:

@@ -9,17 +9,17 @@ from commander.clock import Clock
 from commander.config.paths import Paths
 from commander.errors import Conflict, NotAllowed
 from commander.hosting.conversation import Accepted, TunnelRequest
-from commander.hosting.journal import CLOSED, OPENED, Journal
+from commander.hosting.journal import CLOSED, OPENED, Journal, Value
+from commander.hosting.keeper import PathKeeper
 from commander.hosting.local_end import Caller, LocalEnds
-from commander.hosting.model import StreamInfo, TunnelInfo
+from commander.hosting.model import ENDED, OPEN, RESUMING, LinkInfo, StreamInfo, TunnelInfo
 from commander.ids import new_uid
 from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.engine import TunnelEnd
 from commander.tunnel.listener import Place
-from commander.tunnel.path import Binding, Path
 from commander.tunnel.peer import Address
 from commander.tunnel.pipe import Pipe
-from commander.tunnel.reports import StreamReport, TunnelLimits
+from commander.tunnel.reports import LinkReport, StreamReport, TunnelLimits
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,9 @@ class Label:
 
 
 NO_LABEL = Label()
+RESUME_S = 600.0
+"""Connections wait so long for another path."""
+
 Notice = Callable[[str], None]
 Ended = Callable[["HostedTunnel", CloseCode, str], None]
 
@@ -40,7 +43,8 @@ class HostedTunnel:
     """
     One tunnel of this process, as its owner and its log see it.
 
-    `attach` a path, then `listen`; wait for `end.closed` or call `close`.
+    Give it a keeper, which brings up its paths; then `listen`, and wait for `end.closed` or call
+    `close`. `notify` is told in a sentence when it is interrupted and when it is back.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class HostedTunnel:
         mode: str,
         idle_s: float | None,
         ended: Ended,
+        notify: Notice,
         label: Label = NO_LABEL,
     ) -> None:
         self.uid = new_uid()
@@ -61,12 +66,19 @@ class HostedTunnel:
         self._clock = clock
         self._mode = mode
         self._ended = ended
+        self._notify = notify
         self._label = label
+        self._keeper: PathKeeper | None = None
+        self._interruptions = 0
         self._address: Address = ("", 0)
         self._also: tuple[str, ...] = ()
         self._journal = Journal(paths.tunnel_log(self.uid), clock)
         self.end = TunnelEnd(
-            Role.CLIENT, accepted.keys, events=self, clock=clock, limits=TunnelLimits(idle_s=idle_s)
+            Role.CLIENT,
+            accepted.keys,
+            events=self,
+            clock=clock,
+            limits=TunnelLimits(idle_s=idle_s, resume_s=RESUME_S),
         )
         self._ends = LocalEnds(self.end.pipe, self._journal)
         self._own_ended: asyncio.Future[StreamReport] | None = None
@@ -76,9 +88,23 @@ class HostedTunnel:
         """The record's title."""
         return self.request.title
 
-    async def attach(self, path: Path, binding: Binding) -> None:
-        """Let a path carry the tunnel; raises as `TunnelEnd.attach`."""
-        await self.end.attach(path, binding)
+    @property
+    def conversation(self) -> str:
+        """The conversation by which the gateway knows it."""
+        return self._conversation
+
+    def keep(self, keeper: PathKeeper) -> None:
+        """Let a keeper hear of paths that come and go; it is closed with the tunnel."""
+        self._keeper = keeper
+
+    def surroundings_changed(self, why: str, *, is_moved: bool) -> None:
+        """Pass on that the machine woke, or that its addresses changed."""
+        if self._keeper is not None:
+            self._keeper.surroundings_changed(why, is_moved=is_moved)
+
+    def log(self, event: str, **values: Value) -> None:
+        """Write a line into the tunnel's log."""
+        self._journal.write(event, **values)
 
     async def listen(self, *attempts: Sequence[Place]) -> None:
         """
@@ -120,6 +146,8 @@ class HostedTunnel:
         """End the tunnel and wait; idempotent."""
         await self.end.close(code, reason)
         self._ends.close()
+        if self._keeper is not None:
+            await self._keeper.close()
 
     def info(self, *, with_streams: bool = False) -> TunnelInfo:
         """The tunnel as it is now."""
@@ -135,7 +163,7 @@ class HostedTunnel:
             remote=self.request.remote,
             local_host=host,
             local_port=port,
-            status="closed" if self.end.closed.done() else "open",
+            status=self._status(),
             path=stats.path_kind,
             generation=stats.generation,
             since=stats.since,
@@ -154,7 +182,15 @@ class HostedTunnel:
             also=self._also,
             refused=self._ends.refused,
             refused_uids=self._ends.uids_refused,
+            links=tuple(map(_link_info, self.end.links())),
+            interrupted_s=self.end.interrupted_for() if self.end.is_interrupted else None,
+            interruptions=self._interruptions,
         )
+
+    def _status(self) -> str:
+        if self.end.closed.done():
+            return ENDED
+        return RESUMING if self.end.is_interrupted else OPEN
 
     def _stream_info(self, report: StreamReport) -> StreamInfo:
         caller = self._ends.caller(report.stream)
@@ -173,20 +209,31 @@ class HostedTunnel:
     # What the engine tells; it goes to the log, never payload.
 
     def path_up(self, kind: str, generation: int) -> None:
-        """A path carries the tunnel."""
+        """A path is verified."""
         self._journal.write("path-up", path=kind, generation=generation)
+        if self._keeper is not None:
+            self._keeper.changed()
 
     def path_lost(self, kind: str, reason: str) -> None:
-        """The path is gone."""
+        """A path is gone."""
         self._journal.write("path-lost", path=kind, reason=reason)
+        if self._keeper is not None:
+            self._keeper.changed()
 
     def tunnel_interrupted(self, reason: str, *, gone: bool) -> None:
         """All paths are lost; connections wait."""
+        self._interruptions += 1
         self._journal.write("interrupted", reason=reason, gone=gone)
+        self._notify(f"Tunnel {self.title} is interrupted: {reason}. Its connections wait.")
+        if self._keeper is not None:
+            self._keeper.interrupted(reason, gone=gone)
 
     def tunnel_resumed(self, kind: str, after_s: float) -> None:
         """Another path took over."""
         self._journal.write("resumed", path=kind, after_s=round(after_s, 3))
+        self._notify(f"Tunnel {self.title} is back after {after_s:.1f} s, over {kind}.")
+        if self._keeper is not None:
+            self._keeper.resumed()
 
     def stream_opened(self, stream: int, meta: bytes) -> None:
         """A local connection was accepted."""
@@ -214,4 +261,19 @@ class HostedTunnel:
         self._ends.close()
         self._journal.write(CLOSED, code=code.label, reason=reason)
         self._journal.close()
+        if self._keeper is not None:
+            self._keeper.changed()
         self._ended(self, code, reason)
+
+
+def _link_info(report: LinkReport) -> LinkInfo:
+    return LinkInfo(
+        report.kind,
+        report.generation,
+        report.group,
+        report.since,
+        report.bytes_in,
+        report.bytes_out,
+        None if report.rtt_s is None else report.rtt_s * 1000,
+        report.is_preferred,
+    )

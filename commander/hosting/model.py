@@ -8,6 +8,9 @@ from commander.errors import InvalidInput
 
 # The list of 2,000 tunnels fits.
 LINE_LIMIT = 8 * 1024 * 1024
+OPEN = "open"
+RESUMING = "resuming"
+ENDED = "closed"
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
@@ -26,12 +29,29 @@ class StreamInfo(msgspec.Struct, frozen=True):
     """Where it came from; empty for a Unix socket."""
 
 
+class LinkInfo(msgspec.Struct, frozen=True):
+    """
+    One live carrier of a tunnel; those of one `group` carry together. Bytes are sealed ones.
+
+    `rtt_ms` is None before the first heartbeat.
+    """
+
+    path: str
+    generation: int
+    group: int
+    since: float
+    bytes_in: int
+    bytes_out: int
+    rtt_ms: float | None
+    preferred: bool
+
+
 class TunnelInfo(msgspec.Struct, frozen=True):
     """
     One tunnel as it is now.
 
     `bytes_in` flow from the target to the local client, `bytes_out` to the target.
-    `rtt_ms` is None before the first heartbeat.
+    `rtt_ms` is None before the first heartbeat. `status` is open, resuming or closed.
     """
 
     tunnel: str
@@ -67,6 +87,23 @@ class TunnelInfo(msgspec.Struct, frozen=True):
     refused: int = 0
     """Connections of other users, closed before a byte was forwarded."""
     refused_uids: tuple[int, ...] = ()
+    links: tuple[LinkInfo, ...] = ()
+    interrupted_s: float | None = None
+    """For how long it has had no path, while it is resuming."""
+    interruptions: int = 0
+    """How often it lost its last path."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it carries connections, or will again."""
+        return self.status in (OPEN, RESUMING)
+
+    @property
+    def status_text(self) -> str:
+        """The status as people read it: `open`, `resuming (12 s)`."""
+        if self.interrupted_s is None:
+            return self.status
+        return f"{self.status} ({int(self.interrupted_s)} s)"
 
 
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +56,7 @@ from commander.vault.opening import tunnel_seed
 from commander.wire.commands import Deliver, Head, Offer, Send, TunnelParameters
 from commander.wire.pam import ConfigurationSettings, ResourceSettings, TunnelSettings
 from commander.wire.records import RecordData
-from tests.attack.routers import CLIENT, GATEWAY, EvilRouter
+from tests.attack.routers import CLIENT, GATEWAY, DeviceEnd, EvilRouter
 from tests.attack.virtual_loop import (
     Application,
     LoopClock,
@@ -136,9 +136,12 @@ class Client:
             clock=campaign.clock,
             version="1",
             rng=random.Random(1),
-            connect=lambda _api, _environment: campaign.router.connect(person.device),
+            connect=self._connect,
         )
         self.socket.start()
+
+    async def _connect(self, api: Api, environment: Mapping[str, str]) -> DeviceEnd:
+        return DeviceEnd(await self._campaign.router.connect(self.person.device))
 
     async def open(self, attempt: Attempt, rng: random.Random) -> Attempt:
         """Ask for a tunnel, bring up its path, and send bytes through it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from commander.authority.refusals import Code
 from commander.codec import encode
@@ -81,6 +81,30 @@ class ControlEnd:
     async def close(self) -> None:
         """Leave the router."""
         self._router.leave(self)
+
+
+class DeviceEnd:
+    """The same as a device's socket uses it, which waits for a pong itself."""
+
+    def __init__(self, end: ControlEnd) -> None:
+        self._end = end
+
+    async def send(self, message: bytes) -> None:
+        """Hand a message to the router."""
+        await self._end.send(message)
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return aiter(self._end)
+
+    async def ping(self) -> Awaitable[float]:
+        """Always answered."""
+        pong: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        pong.set_result(0.0)
+        return pong
+
+    async def close(self) -> None:
+        """Leave the router."""
+        await self._end.close()
 
 
 class RelayEnd:

@@ -252,10 +252,7 @@ class Work:
 
     def stop(self) -> None:
         """Let the records be, and take the streams away; idempotent."""
-        self._stopping.set()
-        for loop in self._loops:
-            loop.join(90)
-            assert not loop.is_alive(), "a command hangs"
+        self.pause()
         for stream in self.streams:
             stream.leave()
             stream.join(30)
@@ -269,6 +266,21 @@ class Work:
         self.stop()
         with contextlib.suppress(AssertionError):
             self.tunnel.stop()
+
+    def pause(self) -> None:
+        """Open no further tunnels and add no records; the streams go on."""
+        self._stopping.set()
+        for loop in self._loops:
+            loop.join(90)
+            assert not loop.is_alive(), "a command hangs"
+
+    def streams_go_on(self, *, within_s: float) -> None:
+        """Wait until every stream has got a byte that came after this call; none may have ended."""
+        for stream in self.streams:
+            stream.is_going.clear()
+        for stream in self.streams:
+            assert stream.is_going.wait(within_s), f"no byte came any more: {stream.cause}"
+        assert all(stream.ended_at is None for stream in self.streams)
 
     def wrong_bytes(self) -> list[str]:
         """What came through a tunnel and should not have; must be empty."""

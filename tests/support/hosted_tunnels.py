@@ -16,7 +16,6 @@ from commander.hosting.hosted import HostedTunnel
 from commander.hosting.journal import Follower, Value
 from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.engine import TunnelEnd
-from commander.tunnel.path import Binding
 from commander.tunnel.target import Connect, MakeProtocol, connect_address
 from commander.tunnel.transports.memory import memory_paths
 from commander.wire.commands import OfferAnswer, TunnelParameters
@@ -32,6 +31,7 @@ class Hosted:
     gateway_events: Recorded
     paths: Paths
     ends: list[tuple[CloseCode, str]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     def log(self) -> list[dict[str, Value]]:
         """Every line of the tunnel's log."""
@@ -79,6 +79,7 @@ async def hosted(directory: Path, connect: Connect) -> AsyncIterator[Hosted]:
     """A verified tunnel whose gateway connects by `connect`; it listens nowhere yet."""
     paths = Paths(home=directory / "home", runtime=directory / "run")
     ends: list[tuple[CloseCode, str]] = []
+    notices: list[str] = []
     tunnel = HostedTunnel(
         request(),
         Accepted("c" * 22, conversation_keys(), OfferAnswer(kinds=(), webrtc=b"", target="")),
@@ -87,13 +88,14 @@ async def hosted(directory: Path, connect: Connect) -> AsyncIterator[Hosted]:
         mode="session",
         idle_s=None,
         ended=lambda _, code, reason: ends.append((code, reason)),
+        notify=notices.append,
     )
     events = Recorded()
     gateway = TunnelEnd(Role.GATEWAY, conversation_keys(), events=events, connect=connect)
     client_path, gateway_path = memory_paths()
-    await asyncio.gather(tunnel.attach(client_path, Binding()), gateway.attach(gateway_path))
+    await asyncio.gather(tunnel.end.attach(client_path), gateway.attach(gateway_path))
     try:
-        yield Hosted(tunnel, gateway, events, paths, ends)
+        yield Hosted(tunnel, gateway, events, paths, ends, notices)
     finally:
         await tunnel.close(CloseCode.STOPPED, "the test is over")
         await gateway.close()

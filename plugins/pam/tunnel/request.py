@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from commander.errors import CommanderError, NotAllowed, NotFound, UsageError
-from commander.hosting.conversation import Position, TunnelRequest
+from commander.hosting.conversation import ALL_KINDS, Position, TunnelRequest
 from commander.ids import FolderUid
 from commander.vault.opening import tunnel_seed
 from commander.vault.replica import OpenRecord
@@ -77,8 +77,15 @@ def plan_tunnel(vault: Vault, wanted: Wanted, *, base: FolderUid | None = None) 
         device_key=vault.login.device.signing_key(),
         tunnel_seed=tunnel_seed(record.key),
         parameters=parameters,
+        kinds=_kinds(settings, configuration),
     )
     return Plan(record, settings, request, _login_name(vault, settings))
+
+
+def _kinds(settings: ResourceSettings, configuration: ConfigurationSettings) -> tuple[str, ...]:
+    """What both the record and its configuration allow; a side that names none allows all."""
+    rules = [set(paths) for paths in (settings.paths, configuration.paths) if paths]
+    return tuple(kind for kind in ALL_KINDS if all(kind in rule for rule in rules))
 
 
 def position_of(vault: Vault) -> Position:

@@ -158,8 +158,8 @@ async def test_who_may_not_start_it_any_more_loses_the_tunnel(world: World, name
     assert (refused.accepted, refused.code) == (False, code)
     killed = [event for event in world.journal.events if isinstance(event, TunnelKilled)]
     assert [event.code for event in killed] == [code]
-    again = await running.ask(world.path_command(start))
-    assert again.code in (Code.CONVERSATION_UNKNOWN, Code.DEVICE_REVOKED)
+    again = await running.ask(world.path_command(start, record=world.record.uid))
+    assert again.code == code
     await close(running)
 
 
@@ -185,6 +185,23 @@ async def test_a_restarted_gateway_says_that_it_knows_no_such_tunnel(world: Worl
     after = await world.service()
 
     assert (await after.ask(world.path_command(start))).code == Code.CONVERSATION_UNKNOWN
+
+
+async def test_who_comes_back_for_a_tunnel_that_ended_is_told_why(world: World) -> None:
+    """Its own device is; anybody else gets the answer for tunnels that never were."""
+    running = await world.service()
+    start = await started(running)
+    await running.service.sessions.close_all(CloseCode.IDLE, "nobody used it")
+
+    own = await running.ask(world.path_command(start))
+    parameters = PathParameters(start.command.conversation, 9)
+    foreign = await running.ask(
+        world.command(world.alice, action="tunnel.path", parameters=parameters)
+    )
+
+    assert own.code == foreign.code == Code.CONVERSATION_UNKNOWN
+    assert own.reason == "the tunnel ended here: idle, nobody used it"
+    assert "not open here" in foreign.reason
 
 
 async def test_paths_of_one_tunnel_are_limited(world: World) -> None:
