@@ -261,6 +261,9 @@ def _rule_folder(state: State, statement: Statement, body: Folder) -> None:
 
 
 def _rule_access(state: State, statement: Statement, body: Access) -> None:
+    if state.applications.known(body.folder):
+        _rule_application_access(state, statement, body)
+        return
     _need_allowed(state, statement, Action.SHARE, body.folder)
     _need_form(0 < len(set(body.rights)) == len(body.rights), "the list of rights")
     _need_form(
@@ -276,6 +279,21 @@ def _rule_access(state: State, statement: Statement, body: Access) -> None:
     # Only who holds the application key can wrap the folder key for it, so only they may grant.
     _need_allowed(state, statement, Action.MANAGE_APPLICATION, body.principal)
     _need_form(Right.SHARE not in body.rights, "the list of rights")
+
+
+def _rule_application_access(state: State, statement: Statement, body: Access) -> None:
+    """An application shared with a user: who may view it knows its key, who may edit manages it."""
+    _need_allowed(state, statement, Action.MANAGE_APPLICATION, body.folder)
+    application = state.applications.get(body.folder)
+    assert application is not None, "whoever manages it, it is there"
+    _need(statement, application.owner == statement.signer != body.principal)
+    _need_form(
+        body.principal_kind == "user"
+        and body.rights in ((Right.VIEW,), (Right.VIEW, Right.EDIT))
+        and body.not_before == body.not_after == 0,
+        "the share of an application",
+    )
+    _need_exists(state.users.get(body.principal), f"user {body.principal}")
 
 
 def _need_within_own(state: State, statement: Statement, body: Access) -> None:
@@ -372,8 +390,12 @@ def _owns(state: State, signer: str, body: Revoke, *, now: float) -> bool:
         return folder is not None and folder.owner == signer
     if body.kind is Kind.ACCESS:
         allowed = decide(state, signer, Action.SHARE, body.target, now=now)
-        return body.principal == signer or isinstance(allowed, Allow)
+        if body.principal == signer or isinstance(allowed, Allow):
+            return True
     application = _application_of(state, body)
+    if body.kind is Kind.CLIENT:
+        allowed = decide(state, signer, Action.MANAGE_APPLICATION, application, now=now)
+        return isinstance(allowed, Allow)
     owner = state.applications.get(application)
     return owner is not None and owner.owner == signer
 
@@ -382,6 +404,8 @@ def _application_of(state: State, body: Revoke) -> str:
     if body.kind is Kind.GATEWAY:
         gateway = state.gateways.get(body.target)
         return gateway.application if gateway else ""
+    if body.kind is Kind.ACCESS:
+        return body.target
     if body.kind is Kind.CLIENT:
         client = state.clients.get(body.target)
         return client.application if client else ""

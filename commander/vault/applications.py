@@ -27,7 +27,7 @@ from commander.errors import InvalidInput, NotFound, SealBroken
 from commander.ids import ApplicationUid, FolderUid, GatewayUid, VoucherUid, new_uid
 from commander.ksm.owner import owner_key
 from commander.ksm.token import OneTimeToken
-from commander.vault import folders
+from commander.vault import application_users, folders
 from commander.vault.draft import Draft
 from commander.vault.replica import OpenApplication
 from commander.wire import calls
@@ -116,6 +116,19 @@ class Applications:
         await vault.commit(build)
         return self.find(uid)
 
+    async def rename(self, uid: str, title: str) -> bool:
+        """Give an application another title. Returns False when it has that one."""
+        _check_title(title)
+
+        def build(draft: Draft) -> bool:
+            self._vault.require(Action.MANAGE_APPLICATION, uid)
+            if self.find(uid).title == title:
+                return False
+            _put_display(draft, uid, title)
+            return True
+
+        return await self._vault.commit(build)
+
     async def remove(self, uid: str) -> None:
         """End an application, and with it its clients and gateways."""
         await self._vault.commit(lambda d: d.state(Revoke(Kind.APPLICATION, uid, "")))
@@ -143,6 +156,7 @@ class Applications:
             draft.folder_keys.append(calls.ApplicationFolderKey(uid, folder, 1, key))
             for below in folders.descend(vault.view, folder):
                 draft.copy_folder(below.uid, below.domain, below.name, below.parent)
+            application_users.open_folder(vault, draft, uid, folder)
             return True
 
         return await vault.commit(build)
@@ -215,6 +229,7 @@ class Applications:
             vault.require(Action.MANAGE_APPLICATION, uid)
             expires = draft.time + 60 * _checked_minutes(minutes)
             ends = draft.time + 60 * access_minutes if access_minutes else 0
+            _complete(draft, uid)
             for token, name in zip(tokens, names, strict=True):
                 # The log names the client before it has a key, so that the server can't make one up.
                 draft.state(_client(uid, text_client_id(token), b""))
@@ -240,6 +255,7 @@ class Applications:
 
         def build(draft: Draft) -> None:
             ends = draft.time + 60 * access_minutes if access_minutes else 0
+            _complete(draft, uid)
             for client in clients:
                 gateway = client.gateway
                 vault.require(Action.MANAGE_GATEWAY if gateway else Action.MANAGE_APPLICATION, uid)
@@ -300,6 +316,20 @@ class Applications:
         found = [Client(_open_name(key, row.name), row) for row in answer.clients]
         return sorted(found, key=lambda client: client.name.casefold())
 
+    def uid_of_client(self, client_id: str) -> str:
+        """The UID by which log, seals and audit know a client."""
+        return client_uid(client_id)
+
+    def key_state(self, client_id: str) -> tuple[bytes, bytes]:
+        """
+        The keys of a client that are known here: the one the log names, the one seen first.
+
+        Each is empty when there is none.
+        """
+        client = client_uid(client_id)
+        stated = self._vault.state.clients.get(client)
+        return (stated.ksm_key if stated else b""), self._vault.first_key_of(client)
+
     async def gateways(self) -> list[KnownGateway]:
         """Certified gateways of this user's applications, with what the server says of them."""
         vault = self._vault
@@ -321,6 +351,23 @@ class Applications:
                 if gateway.application == application.uid
             ]  # fmt: skip
         return found
+
+
+def _put_display(draft: Draft, uid: str, title: str) -> None:
+    key = draft.key_of("application", uid)
+    before = draft.replica.application_rows[uid].revision
+    public = owner_key(key).public.raw
+    draft.applications.append(calls.NewApplication(uid, before + 1, _display(key, title), public))
+
+
+def _complete(draft: Draft, uid: str) -> None:
+    """Give the server the owner's public key of an application made before there was one."""
+    row = draft.replica.application_rows.get(uid)
+    application = draft.replica.applications.get(uid)
+    if row is None or application is None:
+        return
+    if row.owner_key != owner_key(application.key).public.raw:
+        _put_display(draft, uid, application.title)
 
 
 def _client(uid: str, client_id: str, public_key: bytes) -> ClientStatement:

@@ -15,6 +15,8 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
+import msgspec
+
 from commander.authority.decide import Action, decide
 from commander.authority.refusals import Code
 from commander.authority.state import State
@@ -174,6 +176,10 @@ class Vault:
             raise NotFound(f"this user cannot open application {uid}")
         return key
 
+    def first_key_of(self, client: str) -> bytes:
+        """The key that an unconfirmed client was first seen with, or b""."""
+        return self._replica.devices.keys.get(client, b"")
+
     def require(self, action: Action, target: str = "") -> None:
         """Raise Refused, with the code, unless this user, on this device, may do something now."""
         decide(self.state, self.device, action, target, now=self._clock.now()).enforce()
@@ -318,13 +324,13 @@ class Vault:
         rows = dict(self._replica.application_rows)
         for made in draft.applications:
             keys = rows[made.application].folder_keys if made.application in rows else ()
-            rows[made.application] = calls.ApplicationRow(made.application, made.data, keys)
+            rows[made.application] = calls.ApplicationRow(
+                made.application, made.data, keys, made.owner_key, made.revision
+            )
         for added in draft.folder_keys:
             row = rows[added.application]
             kept = tuple(key for key in row.folder_keys if key.folder != added.folder)
-            rows[added.application] = calls.ApplicationRow(
-                row.application, row.data, (*kept, added)
-            )
+            rows[added.application] = msgspec.structs.replace(row, folder_keys=(*kept, added))
         return tuple(
             rows[uid] for uid in rows if rows[uid] != self._replica.application_rows.get(uid)
         )

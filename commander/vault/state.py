@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from commander.authority.decide import Action, Allow, decide
+from commander.authority.state import State
 from commander.errors import Conflict, NotFound
 from commander.ids import FolderUid, is_uid
 from commander.vault.replica import OpenApplication, OpenFolder, OpenRecord, Replica
@@ -197,8 +198,15 @@ class View:
     def applications(self) -> list[OpenApplication]:
         """Applications that exist and whose key this user has, by title."""
         state = self._replica.state
-        found = [a for a in self._replica.applications.values() if state.applications.get(a.uid)]
+        found = [a for a in self._replica.applications.values() if self._has(state, a.uid)]
         return sorted(found, key=lambda application: application.title.casefold())
+
+    def _has(self, state: State, uid: str) -> bool:
+        application = state.applications.get(uid)
+        if application is None:
+            return False
+        user = self._replica.user
+        return application.owner == user or state.accesses.get((uid, user)) is not None
 
     def records_of_type(self, *types: str) -> list[OpenRecord]:
         """All records of some types, by title."""

@@ -8,6 +8,7 @@ from commander.errors import Conflict, Refused
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 from commander.plugin.results import Column, Document, Done, Plain, Result, Shape, Table, Unchanged
+from commander.vault.application_users import users_of
 from commander.vault.applications import Client
 from commander.vault.replica import OpenApplication
 from commander.vault.session import Vault
@@ -82,16 +83,26 @@ async def get(context: Context, arguments: Arguments) -> Document:
     vault = context.vault
     await vault.refresh()
     application = vault.applications.find(arguments.text("name"))
-    clients = await vault.applications.clients(application.uid)
+    clients = await _clients(vault, application.uid)
     owner = vault.state.applications.get(application.uid)
     values: dict[str, Plain] = {
         "app_name": application.title,
         "app_uid": application.uid,
         "owner": vault.people.email_of(owner.owner) if owner else "",
+        "users": [
+            {"username": user.email, "role": user.role} for user in users_of(vault, application.uid)
+        ],
         "shares": shares_of(vault, application.uid),
-        "client_devices": [device_values(client, vault.now) for client in clients],
+        "client_devices": [device_values(client, vault) for client in clients],
     }
-    return Document(values, text=_text(values, clients, vault.now))
+    return Document(values, text=_text(values, clients, vault))
+
+
+async def _clients(vault: Vault, uid: str) -> list[Client]:
+    try:
+        return await vault.applications.clients(uid)
+    except Refused:
+        return []  # a viewer sees what the application may read, not who reads it
 
 
 def shares_of(vault: Vault, uid: str) -> list[dict[str, Plain]]:
@@ -112,14 +123,14 @@ def shares_of(vault: Vault, uid: str) -> list[dict[str, Plain]]:
     return sorted(found, key=lambda share: str(share["title"]).casefold())
 
 
-def device_values(client: Client, now: float) -> dict[str, Plain]:
+def device_values(client: Client, vault: Vault) -> dict[str, Plain]:
     """A client as data; times in ISO 8601, None for never."""
     row = client.row
     return {
         "name": client.name,
         "client_id": row.client_id,
         "kind": row.kind,
-        "status": client_status(row, now),
+        "status": client_status(client, vault),
         "created_on": _time(row.created),
         "expires_on": _time(row.access_expires),
         "first_access": _time(row.first_access),
@@ -133,7 +144,7 @@ def _time(seconds: int) -> str | None:
     return iso_utc(seconds) if seconds else None
 
 
-def _text(values: dict[str, Plain], clients: list[Client], now: float) -> str:
+def _text(values: dict[str, Plain], clients: list[Client], vault: Vault) -> str:
     lines = [
         f"Application: {values['app_name']}",
         f"UID:         {values['app_uid']}",
@@ -141,15 +152,33 @@ def _text(values: dict[str, Plain], clients: list[Client], now: float) -> str:
         "",
         "Folders:",
     ]
-    shares = values["shares"]
+    users, shares = values["users"], values["shares"]
+    assert isinstance(users, list)
     assert isinstance(shares, list)
     for share in shares:
         right = "editable" if share["editable"] else "read-only"
         lines.append(f"  {share['title'] or share['uid']}  ({right})")
-    lines += ([] if shares else ["  none"]) + ["", "Clients:"]
+    lines += ([] if shares else ["  none"]) + ["", "Users:"]
+    lines += [f"  {user['username']}  ({user['role']})" for user in users]
+    lines += ["", "Clients:"]
     for client in clients:
-        lines.append(f"  {client.name}  ({client.row.kind}, {client_status(client.row, now)})")
+        lines.append(f"  {client.name}  ({client.row.kind}, {client_status(client, vault)})")
     return "\n".join(lines if clients else [*lines, "  none"])
+
+
+async def update(context: Context, arguments: Arguments) -> Result:
+    """Give an application another name."""
+    vault, name = context.vault, arguments.text("new_name")
+    await vault.refresh()
+    application = vault.applications.find(arguments.text("name"))
+    other = find_named(vault, name)
+    if other is not None and other.uid != application.uid:
+        raise Conflict(f"application {name!r} exists already", hint="choose another name")
+    changed = await vault.applications.rename(application.uid, name)
+    data: dict[str, Plain] = {"app_uid": application.uid, "app_name": name}
+    if not changed:
+        return Unchanged(f"Application {name!r} has that name already.", data)
+    return Done(f"Application {application.title!r} is now {name!r}.", data)
 
 
 async def remove(context: Context, arguments: Arguments) -> Result:

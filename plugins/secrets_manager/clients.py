@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from commander.clock import iso_utc
 from commander.errors import Conflict, InvalidInput, NotFound, UsageError
+from commander.files import write_private
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context
-from commander.plugin.results import Column, Document, Done, Plain, Result, Shape, Table, Unchanged
+from commander.plugin.results import (
+    Column,
+    Document,
+    Done,
+    Plain,
+    Result,
+    Shape,
+    Table,
+    Text,
+    Unchanged,
+)
 from commander.vault.applications import Client, NewToken
 from commander.vault.replica import OpenApplication
-from commander.wire.calls import ClientRow, ServerInfo
+from commander.vault.session import Vault
+from commander.wire.calls import ServerInfo
 from commander.wire.known_server import KnownServer
+from plugins.secrets_manager.fingerprints import fingerprint
 from plugins.secrets_manager.handover import (
     MadeClient,
     config_text,
@@ -38,14 +52,26 @@ _COLUMNS = (
     Column("created", shape=Shape.TIME, detail=True),
     Column("first_access", shape=Shape.TIME, detail=True),
     Column("token_expires", shape=Shape.TIME, detail=True),
+    Column("fingerprint", detail=True),
 )
 
 
-def client_status(row: ClientRow, now: float) -> str:
-    """bound, waiting (for its token), expired (token or access)."""
-    if row.bound:
-        return "expired" if 0 < row.access_expires <= now else "bound"
-    return "expired" if row.token_expires <= now else "waiting"
+def client_status(client: Client, vault: Vault) -> str:
+    """
+    unbound (nobody used its token yet), bound, unconfirmed (whoever used the token first), expired
+    (token or access), or wrong key (the server names another one than the log or this device).
+    """
+    row = client.row
+    if not row.bound:
+        return "expired" if row.token_expires <= vault.now else "unbound"
+    if 0 < row.access_expires <= vault.now:
+        return "expired"
+    if row.kind == "gateway":
+        return "bound"
+    confirmed, first = vault.applications.key_state(row.client_id)
+    if row.public_key not in (b"", confirmed or first or row.public_key):
+        return "wrong key"
+    return "bound" if confirmed else "unconfirmed"
 
 
 async def add(context: Context, arguments: Arguments) -> Result:
@@ -66,6 +92,9 @@ async def add(context: Context, arguments: Arguments) -> Result:
             hint="choose another --name",
         )
     info = await server_info(context)
+    output = arguments.text_or_none("output")
+    if output is not None:
+        check_new_file(Path(output))
     if arguments.text_or_none("config_init"):
         return await _add_configured(context, arguments, application, names, info)
     tokens = await vault.applications.add_clients(
@@ -77,6 +106,12 @@ async def add(context: Context, arguments: Arguments) -> Result:
     )
     access = _access_end(context, arguments)
     server = vault.login.device.server
+    texts = [token_text(token.token, server) for token in tokens]
+    if output is not None:
+        ids = [token.client_id for token in tokens]
+        return _written(Path(output), "\n".join(texts), application, ids)
+    if arguments.flag("return_tokens"):
+        return Text(", ".join(texts))
     return _tokens_result(arguments, application, names, tokens, access, server, info)
 
 
@@ -117,6 +152,9 @@ async def _add_configured(
         [item.client for item in made],
         access_minutes=arguments.integer_or_none("access_expire_in_min") or 0,
     )
+    output = arguments.text_or_none("output")
+    if output is not None:
+        return _written(Path(output), text, application, [item.client.client_id for item in made])
     context.console.notice(
         f"{_count(made)} of application {application.title!r}: this is shown once"
     )
@@ -134,6 +172,22 @@ async def _add_configured(
         ],
     }
     return Document(values, text=text)
+
+
+def check_new_file(path: Path) -> None:
+    """Before anything is entered: raise Conflict when something is there."""
+    if path.exists() or path.is_symlink():
+        raise Conflict(f"{path} exists", hint="choose another name")
+
+
+def _written(
+    path: Path, text: str, application: OpenApplication, client_ids: Sequence[str]
+) -> Done:
+    write_private(path, text.rstrip("\n").encode() + b"\n")
+    return Done(
+        f"{path} written, readable by you alone; it is there this once.",
+        {"app_uid": application.uid, "file": str(path), "clients": list(client_ids)},
+    )
 
 
 def _count(made: Sequence[MadeClient]) -> str:
@@ -192,20 +246,21 @@ async def list_clients(context: Context, arguments: Arguments) -> Table:
     await vault.refresh()
     application = vault.applications.find(arguments.text("app"))
     clients = await vault.applications.clients(application.uid)
-    rows = [_row(client, vault.now) for client in clients]
+    rows = [_row(client, vault) for client in clients]
     return Table(_COLUMNS, rows, empty=f"Application {application.title!r} has no clients.")
 
 
-def _row(client: Client, now: float) -> dict[str, Plain]:
+def _row(client: Client, vault: Vault) -> dict[str, Plain]:
     row = client.row
     return {
         "client_name": client.name,
         "kind": row.kind,
-        "status": client_status(row, now),
+        "status": client_status(client, vault),
         "last_access": row.last_access or None,
         "access_expires": row.access_expires or None,
         "ip_lock": row.ip_lock,
         "address": row.address,
+        "fingerprint": fingerprint(row.public_key) if row.public_key else None,
         "short_id": row.client_id[:MIN_PREFIX],
         "client_id": row.client_id,
         "created": row.created or None,

@@ -18,6 +18,7 @@ _SECRET = option(
     repeat=True,
     help="shared folder: name, path or UID",
 )
+_EMAIL = option("--email", "-u", kind=ArgumentKind.USER, required=True, help="the user's e-mail")
 _IF_MISSING = flag("--if-missing", help="do nothing when it exists")
 
 
@@ -33,6 +34,7 @@ def commander_commands() -> list[Command | Group]:
         *_application_commands(),
         *_client_commands(),
         *_share_commands(),
+        _usage_command(),
     ]
 
 
@@ -62,6 +64,40 @@ def _application_commands() -> list[Command | Group]:
             handler=f"{_MODULE}.applications:get",
         ),
         Command(
+            path="secrets-manager app update",
+            aliases=("secrets-manager app rename",),
+            summary="give an application another name",
+            example="secrets-manager app update CI --name Build",
+            arguments=(
+                _NAME,
+                option("--new-name", "--name", "-n", required=True, help="1 to 128 characters"),
+            ),
+            handler=f"{_MODULE}.applications:update",
+        ),
+        Command(
+            path="secrets-manager app share",
+            summary="let somebody view an application, or manage it",
+            description=(
+                "Who has an application's key can open what it can: its folders are shared with\n"
+                "them to view as well, now and when the application gets more."
+            ),
+            example="secrets-manager app share CI --email bob@example.org --admin",
+            arguments=(
+                _NAME,
+                _EMAIL,
+                flag("--admin", help="Application Admin: may make clients and share folders"),
+            ),
+            handler=f"{_MODULE}.application_users:share",
+        ),
+        Command(
+            path="secrets-manager app unshare",
+            summary="take an application from somebody",
+            example="secrets-manager app unshare CI --email bob@example.org -f",
+            arguments=(_NAME, _EMAIL),
+            destructive=True,
+            handler=f"{_MODULE}.application_users:unshare",
+        ),
+        Command(
             path="secrets-manager app remove",
             aliases=("secrets-manager app rem", "secrets-manager app rm"),
             summary="end an application with its clients and gateways",
@@ -75,6 +111,7 @@ def _application_commands() -> list[Command | Group]:
 
 def _client_commands() -> list[Command | Group]:
     return [
+        Group("secrets-manager token", "one-time tokens of new clients"),
         Group("secrets-manager client", "make, list and remove clients of an application"),
         Command(
             path="secrets-manager client add",
@@ -114,8 +151,16 @@ def _client_commands() -> list[Command | Group]:
                     choices=("json", "b64", "k8s"),
                     help="make the keys here and print the configuration",
                 ),
+                option(
+                    "--output",
+                    "-o",
+                    kind=ArgumentKind.PATH,
+                    help="write it to a new file, readable by you alone",
+                ),
+                flag("--return-tokens", help="print the tokens alone, with commas between"),
                 flag("--if-missing", help="do nothing when clients of that name exist"),
             ),
+            exclusive=(("config_init", "return_tokens"), ("output", "return_tokens")),
             handler=f"{_MODULE}.clients:add",
         ),
         Command(
@@ -127,8 +172,41 @@ def _client_commands() -> list[Command | Group]:
             handler=f"{_MODULE}.clients:list_clients",
         ),
         Command(
+            path="secrets-manager client confirm",
+            summary="confirm that a client that used a one-time token is the right one",
+            description=(
+                "Until then whoever used the token first is the client, and what it writes is shown\n"
+                "as unconfirmed. Compare the fingerprint with what the device says, or give it."
+            ),
+            example="secrets-manager client confirm --app CI -i build --fingerprint 1a2b-...",
+            arguments=(
+                _APP,
+                option("--client", "-i", required=True, help="name, id or its beginning"),
+                option("--fingerprint", help="what the device says"),
+                option(
+                    "--config-file", kind=ArgumentKind.PATH, help="the device's own configuration"
+                ),
+                flag("--force", "-f", help="do not ask"),
+            ),
+            handler=f"{_MODULE}.confirming:confirm",
+        ),
+        Command(
+            path="secrets-manager client fingerprint",
+            summary="show the fingerprint of a client's own configuration",
+            example="secrets-manager client fingerprint client-config.json",
+            arguments=(
+                positional("config-file", kind=ArgumentKind.PATH, help="the file the SDK keeps"),
+            ),
+            needs_login=False,
+            handler=f"{_MODULE}.confirming:show_fingerprint",
+        ),
+        Command(
             path="secrets-manager client remove",
-            aliases=("secrets-manager client rem", "secrets-manager client rm"),
+            aliases=(
+                "secrets-manager client rem",
+                "secrets-manager client rm",
+                "secrets-manager client revoke",
+            ),
             summary="remove clients of an application",
             example="secrets-manager client remove --app CI -i build -f",
             arguments=(
@@ -147,6 +225,39 @@ def _client_commands() -> list[Command | Group]:
     ]
 
 
+def _usage_command() -> Command:
+    return Command(
+        path="secrets-manager usage",
+        summary="show which applications and clients are used, and what clients changed",
+        description=(
+            "Reads are known by their last time only. --detail lists changes out of the audit log,\n"
+            "which administrators may read."
+        ),
+        example="secrets-manager usage CI --by-device --range 30d",
+        arguments=(
+            positional(
+                "name",
+                kind=ArgumentKind.APPLICATION,
+                required=False,
+                help="one application (default: all)",
+            ),
+            flag("--by-device", help="one row for each client"),
+            flag("--detail", help="one row for each change"),
+            flag("--summary", help="one row for each application (the default)"),
+            option("--range", default="24h", help="the time looked at: 24h, 7d, 30d ..."),
+            option(
+                "--limit",
+                kind=ArgumentKind.INT,
+                default=1000,
+                help="at most so many changes, the newest",
+            ),
+        ),
+        exclusive=(("by_device", "detail", "summary"),),
+        listing=True,
+        handler=f"{_MODULE}.usage:usage",
+    )
+
+
 def _share_commands() -> list[Command | Group]:
     return [
         Group(
@@ -159,15 +270,22 @@ def _share_commands() -> list[Command | Group]:
             aliases=("secrets-manager share update",),
             summary="let an application read (or write) shared folders",
             example="secrets-manager share add --app CI --secret Infrastructure --editable",
-            arguments=(_APP, _SECRET, flag("--editable", "-e", help="let it write too")),
+            arguments=(
+                _APP,
+                _SECRET,
+                flag("--editable", "-e", help="let it write too"),
+                flag("--readonly", "-r", help="let it read only (the default)"),
+            ),
+            exclusive=(("editable", "readonly"),),
             handler=f"{_MODULE}.shares:add",
         ),
         Command(
             path="secrets-manager share remove",
             aliases=("secrets-manager share rem", "secrets-manager share rm"),
             summary="end an application's access to shared folders",
-            example="secrets-manager share remove --app CI --secret Infrastructure",
+            example="secrets-manager share remove --app CI --secret Infrastructure -f",
             arguments=(_APP, _SECRET),
+            destructive=True,
             handler=f"{_MODULE}.shares:remove",
         ),
     ]

@@ -41,6 +41,10 @@ async def remove(context: Context, arguments: Arguments) -> Result:
     await vault.refresh()
     application = vault.applications.find(arguments.text("app"))
     folders = _folders(context, arguments)
+    await context.console.confirm(
+        f"Take {_names(folders)} from application {application.title!r}?",
+        force=arguments.flag("force"),
+    )
     changed = [
         folder
         for folder in folders

@@ -130,7 +130,8 @@ async def update(context: Context, arguments: Arguments) -> Result:
         for given, value in fields:
             assign(data, given, value)
 
-    changed = await vault.update_record(record.uid, change)
+    revision = arguments.integer_or_none("revision") or 0
+    changed = await vault.update_record(record.uid, change, revision=revision)
     newest = vault.get_record(record.uid)
     context.variables.set("last_record_uid", record.uid)
     if not changed:

@@ -225,6 +225,7 @@ def _record_commands() -> list[Command | Group]:
                 option("-r", "--record", kind=ArgumentKind.RECORD, required=True, help="UID, title or path"),
                 option("-t", "--title", help="another title"),
                 option("-n", "--notes", help="other notes"),
+                option("--revision", kind=ArgumentKind.INT, help="only if this revision is the newest; else exit 7"),
                 fields,
                 *secret_fields,
             ),

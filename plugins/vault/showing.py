@@ -14,6 +14,7 @@ from commander.vault.replica import OpenFolder, OpenRecord
 from commander.vault.session import Vault
 from commander.vault.state import join_path
 from commander.wire.records import Field, RecordData
+from plugins.vault.authors import author_names
 from plugins.vault.opened import current_folder, fresh_vault
 
 
@@ -26,8 +27,13 @@ async def get(context: Context, arguments: Arguments) -> Result:
         record = vault.find_record(name, base=here)
     except NotFound as error:
         return _folder(vault, name, here, error)
+    authors = await author_names(vault, [record])
     return show_record(
-        vault, record, form=arguments.text("format"), unmask=arguments.flag("unmask")
+        vault,
+        record,
+        form=arguments.text("format"),
+        unmask=arguments.flag("unmask"),
+        author=authors[record.author],
     )
 
 
@@ -54,7 +60,9 @@ def _folder(vault: Vault, name: str, here: str, error: NotFound) -> Result:
     )
 
 
-def show_record(vault: Vault, record: OpenRecord, *, form: str, unmask: bool) -> Result:
+def show_record(
+    vault: Vault, record: OpenRecord, *, form: str, unmask: bool, author: str
+) -> Result:
     """A record as detail, json, fields or password; secrets are masked unless asked for."""
     data = record.data
     if form == "password":
@@ -67,7 +75,7 @@ def show_record(vault: Vault, record: OpenRecord, *, form: str, unmask: bool) ->
         return Document({"record_uid": record.uid, **_content(data, unmask=unmask)})
     if form == "fields":
         return Text("\n".join(field_lines(data, unmask=unmask)))
-    return _detail(vault, record, unmask=unmask)
+    return _detail(vault, record, unmask=unmask, author=author)
 
 
 def _content(data: RecordData, *, unmask: bool) -> dict[str, Any]:
@@ -100,7 +108,7 @@ def _values(field: Field, *, unmask: bool) -> list[Any]:
     return values if isinstance(values, list) else []
 
 
-def _detail(vault: Vault, record: OpenRecord, *, unmask: bool) -> Document:
+def _detail(vault: Vault, record: OpenRecord, *, unmask: bool, author: str) -> Document:
     data = record.data
     values: dict[str, Plain] = {
         "uid": record.uid,
@@ -109,6 +117,7 @@ def _detail(vault: Vault, record: OpenRecord, *, unmask: bool) -> Document:
         "path": vault.view.record_path(record),
         "revision": record.revision,
         "modified": record.time,
+        "author": author,
     }
     for field in data.fields():
         shown = [_plain(value) for value in _values(field, unmask=unmask)]
@@ -134,6 +143,7 @@ async def show_history(context: Context, arguments: Arguments) -> Result:
     record = vault.find_record(arguments.text("record"), base=current_folder(context))
     revisions = await vault.history(record.uid)
     wanted = arguments.integer_or_none("revision")
+    authors = await author_names(vault, revisions)
     if wanted is None:
         columns = (
             Column("revision"),
@@ -146,20 +156,17 @@ async def show_history(context: Context, arguments: Arguments) -> Result:
                 "revision": found.revision,
                 "modified": found.time,
                 "title": found.data.title,
-                "author": _author(vault, found),
+                "author": authors[found.author],
             }
             for found in revisions
         ]
         return Table(columns, rows)
     for found in revisions:
         if found.revision == wanted:
-            return Document({"revision": wanted, **_content(found.data, unmask=False)})
+            author = authors[found.author]
+            content = _content(found.data, unmask=False)
+            return Document({"revision": wanted, "author": author, **content})
     raise Conflict(f"record {record.data.title!r} has no revision {wanted}")
-
-
-def _author(vault: Vault, record: OpenRecord) -> str:
-    device = vault.state.devices.get(record.author)
-    return vault.people.email_of(device.user) if device else record.author
 
 
 async def show_types(context: Context, arguments: Arguments) -> Result:

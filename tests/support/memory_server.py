@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import msgspec
+
 from commander.audit.chain import Entry
 from commander.audit.events import subject_of
 from commander.authority.decide import Action, Allow, decide
@@ -58,6 +60,7 @@ class MemoryServer:
         self.calls_made: list[str] = []
         self.online: dict[str, calls.GatewayRow] = {}
         self.bound: set[str] = set()
+        self.bound_keys: dict[str, bytes] = {}
         self.audit: list[bytes] = []
         self.audit_server = "AAAAAAAAAAAAAAAAAAAAAA"
         self.audit_key = SigningKey(bytes(32))
@@ -135,11 +138,20 @@ class MemoryServer:
     def _take_applications(self, commit: calls.Commit) -> None:
         stored = self.stored
         for made in commit.applications:
-            row = calls.ApplicationRow(made.application, made.data, ())
+            before = stored.applications.get(made.application)
+            if made.revision != (before[1].revision if before else 0) + 1:
+                raise Conflict("the application changed meanwhile", code=Code.REVISION_CONFLICT)
+            row = calls.ApplicationRow(
+                made.application,
+                made.data,
+                before[1].folder_keys if before else (),
+                made.owner_key,
+                made.revision,
+            )
             stored.applications[made.application] = (stored.cursor, row)
         for added in commit.folder_keys:
             row = stored.applications[added.application][1]
-            row = calls.ApplicationRow(row.application, row.data, (*row.folder_keys, added))
+            row = msgspec.structs.replace(row, folder_keys=(*row.folder_keys, added))
             stored.applications[added.application] = (stored.cursor, row)
         for client in commit.clients:
             stored.clients[client.client_id] = client
@@ -174,7 +186,7 @@ class MemoryServer:
                 for at, row in stored.applications.values()
                 if at > cursor
                 and (app := state.applications.get(row.application)) is not None
-                and app.owner == user
+                and (app.owner == user or state.accesses.get((app.application, user)))
             ),
         )
 
@@ -242,7 +254,7 @@ class MemoryRemote:
         if isinstance(request, calls.ClientsRequest):
             return calls.ClientsAnswer(
                 tuple(
-                    _row(client, client.client_id in server.bound)
+                    _row(client, client.client_id in server.bound, server.bound_keys)
                     for client in server.stored.clients.values()
                     if client.application == request.application
                 )
@@ -254,9 +266,9 @@ class MemoryRemote:
         raise Refused(f"the memory server does not know {path}")
 
 
-def _row(client: calls.NewClient, used: bool) -> calls.ClientRow:
+def _row(client: calls.NewClient, used: bool, keys: dict[str, bytes]) -> calls.ClientRow:
     return calls.ClientRow(
         client.client_id, client.application, client.kind, client.voucher, client.name,
         used or bool(client.public_key), 0, client.token_expires, client.access_expires, 0, 0,
-        client.ip_lock, "",
+        client.ip_lock, "", client.public_key or keys.get(client.client_id, b""),
     )  # fmt: skip

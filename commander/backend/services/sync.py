@@ -124,7 +124,7 @@ async def _collect(
     count = PAGE_CHANGES + 1
     opened = await grants.objects(connection, user, "application")
     opened |= {app.application for app in state.applications.values() if app.owner == user}
-    opened = {uid for uid in opened if state.applications.get(uid) is not None}
+    opened = {uid for uid in opened if _has_application(state, user, uid)}
     seen = opened.union(visible)
     return _Page(
         await grants.changed(connection, user, seen, since=since, until=until, count=count),
@@ -133,6 +133,13 @@ async def _collect(
         await SETTINGS.changed(connection, visible, since=since, until=until, count=count),
         await applications.changed(connection, opened, since=since, until=until, count=count),
     )
+
+
+def _has_application(state: State, user: str, uid: str) -> bool:
+    application = state.applications.get(uid)
+    if application is None:
+        return False
+    return application.owner == user or state.accesses.get((uid, user)) is not None
 
 
 async def _answer(

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from commander.authority import log
+from commander.authority.decide import Action, Refuse, decide
 from commander.authority.refusals import Code
 from commander.authority.state import State
 from commander.authority.statements import (
@@ -566,3 +567,66 @@ def test_client_uids_never_begin_with_a_dash() -> None:
 
     assert all(is_uid(uid) for uid in found)
     assert len(found) == 2_000
+
+
+def shared_application(application: str, person: str, *rights: Right, **change: object) -> Access:
+    """An application shared with a user."""
+    access = Access(FolderUid(application), "user", person, rights, 0, 0)
+    return msgspec.structs.replace(access, **change)
+
+
+def test_an_application_admin_manages_clients_and_no_gateways(acme: Enterprise) -> None:
+    """The owner shares it; an admin announces clients, may not share it on, and loses it again."""
+    person = acme.add_person("p@acme.example")
+    acme.add_member(acme.role, person)
+    application = acme.add_application(acme.admin)
+    assert refusal(lambda: acme.by(person, client_of(application))) == Code.NOT_OWNER
+
+    acme.by_admin(shared_application(application, person.user, Right.VIEW))
+    assert refusal(lambda: acme.by(person, client_of(application))) == Code.NOT_OWNER
+    acme.by_admin(shared_application(application, person.user, Right.VIEW, Right.EDIT))
+    acme.by(person, client_of(application))
+    acme.by(person, Revoke(Kind.CLIENT, client_uid("C" * 88), ""))
+
+    other = acme.add_person("o@acme.example")
+    onward = shared_application(application, other.user, Right.VIEW)
+    assert refusal(lambda: acme.by(person, onward)) == Code.STATEMENT_NOT_ENTITLED
+    decision = decide(acme.state, person.user, Action.MANAGE_GATEWAY, application, now=acme.time)
+    assert isinstance(decision, Refuse)
+    acme.by_admin(Revoke(Kind.ACCESS, application, person.user))
+    again = msgspec.structs.replace(
+        client_of(application), client_id="D" * 88, client=client_uid("D" * 88)
+    )
+    assert refusal(lambda: acme.by(person, again)) == Code.NOT_OWNER
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rights": (Right.VIEW, Right.SHARE)}, {"rights": (Right.EDIT,)}, {"rights": ()},
+        {"principal_kind": "application"}, {"not_after": 2**33}, {"not_before": 1},
+    ],
+)  # fmt: skip
+def test_malformed_share_of_an_application_is_refused(
+    acme: Enterprise, change: dict[str, object]
+) -> None:
+    """View, or view and edit, for a user, without end."""
+    person = acme.add_person("p@acme.example")
+    application = acme.add_application(acme.admin)
+
+    body = shared_application(application, person.user, Right.VIEW, **change)
+
+    assert refusal(lambda: acme.by_admin(body)) == Code.STATEMENT_MALFORMED
+
+
+def test_an_application_is_shared_with_others_who_exist(acme: Enterprise) -> None:
+    """Not with its owner, not with a stranger; and who it is shared with may give it back."""
+    person = acme.add_person("p@acme.example")
+    application = acme.add_application(acme.admin)
+    own = shared_application(application, acme.admin.user, Right.VIEW)
+    unknown = shared_application(application, "A" * 22, Right.VIEW)
+
+    assert refusal(lambda: acme.by_admin(own)) == Code.STATEMENT_NOT_ENTITLED
+    assert refusal(lambda: acme.by_admin(unknown)) == Code.OBJECT_UNKNOWN
+    acme.by_admin(shared_application(application, person.user, Right.VIEW))
+    acme.by(person, Revoke(Kind.ACCESS, application, person.user))

@@ -12,7 +12,7 @@ from tests.support.command_world import World
 
 def test_all_declarations_hold() -> None:
     """Every handler exists and every example parses."""
-    assert len(check_plugin(plugin)) == 9
+    assert len(check_plugin(plugin)) == 15
 
 
 async def test_an_application_is_made_listed_and_shown(world: World) -> None:
@@ -100,8 +100,8 @@ async def test_folders_are_shared_and_taken_back(world: World) -> None:
         {"share_type": "FOLDER", "uid": folder.uid, "title": "Infra", "editable": True,
          "expires": None}
     ]  # fmt: skip
-    removed = await world.json(plugin, "sm secret remove --app CI --secret Infra")
-    again = await world.json(plugin, "sm share rm --app CI --secret Infra")
+    removed = await world.json(plugin, "sm secret remove --app CI --secret Infra -f")
+    again = await world.json(plugin, "sm share rm --app CI --secret Infra -f")
     assert (removed["removed"], again["status"]) == ([folder.uid], "unchanged")
 
 

@@ -129,12 +129,12 @@ async def test_clients_are_listed_with_their_state(ci: World) -> None:
 
     listed = await ci.json(plugin, "sm client list -a CI")
     assert [(row["client_name"], row["status"]) for row in listed] == [
-        ("build", "waiting"), ("used", "bound"),
+        ("build", "unbound"), ("used", "unconfirmed"),
     ]  # fmt: skip
     assert listed[0]["client_id"].startswith(listed[0]["short_id"])
     ci.clock.advance(3600)
     listed = await ci.json(plugin, "sm client list -a CI")
-    assert [row["status"] for row in listed] == ["expired", "bound"]
+    assert [row["status"] for row in listed] == ["expired", "unconfirmed"]
 
 
 async def test_clients_are_removed_by_name_and_by_id(ci: World) -> None:
