@@ -20,7 +20,7 @@ from commander.router.sockets import ABORT_EXTENSION
 from commander.wire.commands import ROUTED_LIMIT
 
 MAX_MESSAGE_BYTES: Final = ROUTED_LIMIT
-"""Control messages; relay messages (64 KiB and a seal) are smaller."""
+"""Control messages; a piece of a relay stream is smaller."""
 MAX_FRAGMENTS: Final = 64
 PING_INTERVAL_S: Final = 8.0
 PING_TIMEOUT_S: Final = 12.0

@@ -200,7 +200,8 @@ class TunnelEnd:
         if not (with_data or link.has_control() or self.mux.has_control(lane)):
             return False
         parts: list[frames.Bytes] = [frames.VERSION_BYTE]
-        room = link.put(parts, link.message_bytes - 2)
+        room = min(link.message_bytes, link.window.message_bytes) - 2
+        room = link.put(parts, room)
         entries = self.mux.put(parts, room, lane, with_data=with_data)
         link.put_farewell(parts)
         if len(parts) > 1:

@@ -44,7 +44,7 @@ class MuxLimits:
     send_budget: int = 32 * MIB
     """Unsent and unacknowledged bytes of all streams, before each is held to `send_floor`."""
     send_floor: int = 32 * 1024
-    max_unsent: int = 256 * 1024
+    max_unsent: int = 512 * 1024
     """Bytes of one stream that wait for credit or path."""
     max_held: int = 4 * MIB + 256 * 1024
     """Unsent and unacknowledged bytes of one stream."""

@@ -28,6 +28,9 @@ CHANNEL_PACE: Final = Pace(step=32 * 1024, floor=64 * 1024, start=192 * 1024)
 _GAIN: Final = 1.25
 _START_GAIN: Final = 2.5
 _MARK_BYTES: Final = 16 * 1024
+_FIRST_MESSAGE_BYTES: Final = 64 * 1024
+_LEAST_MESSAGE_BYTES: Final = 16 * 1024
+_MESSAGE_S: Final = 0.001
 _RTT_LIFE_S: Final = 10.0
 _ROUNDS: Final = 10
 _FLAT_ROUNDS: Final = 3
@@ -46,6 +49,7 @@ class DeliveryWindow:
     def __init__(self, pace: Pace = STREAM_PACE) -> None:
         self.pace = pace
         self.limit = pace.start
+        self._message_bytes = _FIRST_MESSAGE_BYTES
         self._sent = 0
         self._received = 0
         self._marks: deque[tuple[int, float]] = deque()
@@ -62,6 +66,16 @@ class DeliveryWindow:
     def in_flight(self) -> int:
         """Bytes sent and not reported as received."""
         return self._sent - self._received
+
+    @property
+    def message_bytes(self) -> int:
+        """
+        The largest message worth sending: what passes in a millisecond, and 16 KiB at least.
+
+        A keystroke waits for the message before it, and large messages cost the least: a fast
+        path gets large ones, a slow one small ones.
+        """
+        return self._message_bytes
 
     @property
     def is_open(self) -> bool:
@@ -122,5 +136,8 @@ class DeliveryWindow:
     def _set_limit(self) -> None:
         gain = _START_GAIN if self._flat_rounds < _FLAT_ROUNDS else _GAIN
         # Reports come in steps, so up to two of them are always on their way.
-        needed = gain * max(self._rates) * self._least_rtt_s + 2 * self.pace.step
+        rate = max(self._rates)
+        self._message_bytes = max(int(rate * _MESSAGE_S), _LEAST_MESSAGE_BYTES)
+        reports = 2 * max(self.pace.step, min(self._message_bytes, self.pace.floor))
+        needed = gain * rate * self._least_rtt_s + reports
         self.limit = int(min(max(needed, self.pace.floor), CAP_BYTES))

@@ -19,7 +19,7 @@ KIND_DIRECT: Final = "direct"
 
 # Seal header and tag, frame header: what a message needs beyond its payload.
 OVERHEAD_BYTES: Final = 128
-STREAM_MESSAGE_BYTES: Final = 64 * 1024 + OVERHEAD_BYTES
+STREAM_MESSAGE_BYTES: Final = 256 * 1024 + OVERHEAD_BYTES
 """Largest message of paths over TCP (relay, direct, memory)."""
 DATA_CHANNEL_MESSAGE_BYTES: Final = 16 * 1024
 """Largest message of a data channel: what every WebRTC peer takes without fragments."""

@@ -11,7 +11,7 @@ from commander.tunnel.codes import ResetCode, StreamRefused
 from commander.tunnel.mux import Mux
 from commander.tunnel.reports import StreamReport
 
-READ_BYTES: Final = 64 * 1024
+READ_BYTES: Final = 256 * 1024
 _PAUSE_BELOW: Final = 4 * 1024
 _RESUME_FROM: Final = 16 * 1024
 _LINGER_NOTHING: Final = struct.pack("ii", 1, 0)

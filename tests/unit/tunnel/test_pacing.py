@@ -131,3 +131,13 @@ def test_a_report_between_two_rounds_is_only_counted() -> None:
     assert window.progress(500, 2.0)
     assert window.progress(1000, 3.0)
     assert window.in_flight == 0
+
+
+def test_messages_are_as_large_as_the_path_is_fast() -> None:
+    """A millisecond's worth: small ones on a slow path, before which a keystroke does not wait long."""
+    slow, fast, new = DeliveryWindow(), DeliveryWindow(), DeliveryWindow()
+    carry(slow, rate=2e6, rtt_s=0.04, seconds=5.0)
+    carry(fast, rate=200e6, rtt_s=0.001, seconds=5.0)
+
+    assert slow.message_bytes == 16 * 1024 < new.message_bytes
+    assert fast.message_bytes > 128 * 1024

@@ -23,9 +23,14 @@ STREAM = b"".join(frame_header(len(message)) + message for message in MESSAGES)
 
 def read_in(reader: FrameReader, data: bytes) -> list[bytes]:
     """Let the reader receive as a socket would."""
-    room = reader.buffer()
-    room[: len(data)] = data
-    return [bytes(message) for message in reader.received(len(data))]
+    found = []
+    while data:
+        room = reader.buffer()
+        count = min(len(room), len(data))
+        room[:count] = data[:count]
+        found += [bytes(message) for message in reader.received(count)]
+        data = data[count:]
+    return found
 
 
 def test_header_is_the_length_in_four_bytes() -> None:
@@ -70,10 +75,40 @@ def test_an_impossible_length_is_a_violation(size: int) -> None:
 
 
 def test_room_is_left_for_a_read_whatever_is_kept() -> None:
-    """The shared buffer takes what is kept and a whole message more."""
+    """The shared buffer takes what is kept of a message and a whole one more."""
     reader = FrameReader(BUFFER)
-    reader.feed(frame_header(STREAM_MESSAGE_BYTES) + bytes(STREAM_MESSAGE_BYTES - 1))
+    reader.feed(frame_header(STREAM_MESSAGE_BYTES) + bytes(1000))
     assert len(reader.buffer()) > MAX_FRAME_BYTES
+
+
+def test_the_rest_of_a_large_message_is_read_to_its_place() -> None:
+    """Once some of it is there, exactly what it lacks is read next, and not moved again."""
+    reader, largest = FrameReader(BUFFER), bytes(STREAM_MESSAGE_BYTES)
+    read_in(reader, frame_header(len(largest)) + largest[:5000])
+
+    assert len(reader.buffer()) == len(largest) - 5000
+    assert read_in(reader, largest[5000:] + STREAM) == [largest, *MESSAGES]
+
+
+@given(cuts=st.lists(st.integers(0, 60_000), max_size=8))
+def test_large_messages_do_not_depend_on_how_the_network_cuts(cuts: list[int]) -> None:
+    """The same for messages that get a buffer of their own, with small ones between them."""
+    messages = [b"a" * 20_000, b"b", b"c" * 30_000, b"d" * 5_000]
+    stream = b"".join(frame_header(len(message)) + message for message in messages)
+    places = sorted({0, *(cut for cut in cuts if cut < len(stream)), len(stream)})
+    parts = [stream[start:end] for start, end in pairwise(places)]
+    reading, fed = FrameReader(BUFFER), FrameReader(BUFFER)
+
+    assert [message for part in parts for message in read_in(reading, part)] == messages
+    assert [bytes(message) for part in parts for message in fed.feed(part)] == messages
+
+
+def test_a_farewell_inside_a_large_message_is_found() -> None:
+    """What cut it short stands at the end of what is there of it."""
+    reader = FrameReader(BUFFER, has_farewell=True)
+    read_in(reader, frame_header(STREAM_MESSAGE_BYTES) + bytes(100_000) + write_farewell(4010))
+
+    assert reader.farewell() == 4010
 
 
 def test_two_readers_share_one_buffer_and_nothing_else() -> None:
