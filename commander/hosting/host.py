@@ -139,13 +139,16 @@ class Hosting:
         self._surroundings = Surroundings(self._surroundings_changed, clock)
 
     def use(self, link: Link) -> None:
-        """Tell which session new tunnels start with; an earlier one's tunnels go on."""
+        """
+        Tell which session new tunnels start with; an earlier one's tunnels go on.
+
+        The same session keeps its link, and so its one WebSocket: the server lets a device have few.
+        """
         before = self._link
+        if before is not None and before.api is link.api:
+            return
         if before is not None and before.router is not None:
-            if before.api is link.api:
-                link.router = before.router
-            else:
-                self._earlier_routers.append(before.router)
+            self._earlier_routers.append(before.router)
         self._link = link
 
     def open_count(self) -> int:

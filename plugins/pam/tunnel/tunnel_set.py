@@ -27,8 +27,10 @@ from plugins.pam.tunnel.request import Plan, Wanted, plan_tunnel
 from plugins.pam.tunnel.set_variables import NamedTunnel
 from plugins.pam.tunnel.tunnels_file import Entry, TunnelsFile
 
-# Within what a gateway takes from one user at once.
+# Within what server and gateway take from one user: 200 at once, then 10 a second.
 _AT_ONCE = 16
+_BURST = 32
+_PER_S = 8.0
 OPEN, ALREADY, WOULD_OPEN = "open", "already open", "would open"
 FAILED, NOT_TRIED, CLOSED_AGAIN = "failed", "not tried", "closed again"
 
@@ -86,6 +88,8 @@ class TunnelSet:
         self._groups = file.groups
         self._manner = manner
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._asked = 0
+        self._since = context.clock.monotonic()
         self._members = {entry.name: Member(entry) for entry in file.entries}
 
     @property
@@ -219,6 +223,7 @@ class TunnelSet:
         assert member.plan is not None
         assert member.options is not None
         async with self._slots:
+            await self._take_turn()
             try:
                 member.hosted = await open_tunnel(
                     self._context,
@@ -231,6 +236,11 @@ class TunnelSet:
                 member.fail(error)
             else:
                 member.state = OPEN
+
+    async def _take_turn(self) -> None:
+        self._asked += 1
+        ahead = (self._asked - _BURST) / _PER_S
+        await asyncio.sleep(max(0.0, self._since + ahead - self._context.clock.monotonic()))
 
 
 def _row(member: Member) -> dict[str, Plain]:

@@ -1,0 +1,38 @@
+"""
+What only long or large runs show, as parts that `scripts/soak` calls and small tests run reduced.
+
+A part is a module with `run(size) -> Iterator[Figure]`: it yields what it measured, and a figure above
+its limit, or an AssertionError, is a failed gate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large: `scale` 1.0 is the full size; `folder` is an empty directory to work in."""
+
+    scale: float
+    folder: Path
+
+    def of(self, full: int, *, least: int = 1) -> int:
+        """A number of the full size, scaled."""
+        return max(least, round(full * self.scale))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured value; above `limit` the gate has failed."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it is within its limit."""
+        return self.limit is None or self.value <= self.limit

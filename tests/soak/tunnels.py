@@ -1,0 +1,160 @@
+"""1,000 idle and 200 active tunnels in one client process and on one gateway process, and what each costs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from tests.soak import Figure, Size
+from tests.soak.measuring import Cost, cost_of, percentile, processor_share
+from tests.support.loop_thread import LoopThread
+from tests.support.processes import Child
+from tests.support.product import Product, User
+from tests.support.waiting import until
+
+NAME = "tunnels"
+_IDLE, _ACTIVE, _FILE = 1000, 200, 200
+_WARM = 10
+_REST_S = 10.0
+_ACTIVE_S = 10.0
+_START_S = 240.0
+_MESSAGE = b"x" * 64
+_CLIENT_KIB, _GATEWAY_KIB = 128, 128
+
+
+def run(size: Size) -> Iterator[Figure]:
+    """Open them all, let them rest, use a part of them, then prove that every single one still works."""
+    idle, active = size.of(_IDLE), size.of(_ACTIVE)
+    with LoopThread() as servers, Product(size.folder) as product:
+        port = servers.run(_start_echo())
+        product.start_server()
+        ann = product.set_up()
+        gateway = product.start_gateway()
+        ann.configure_network()
+        ann.add_target("Echo", f"127.0.0.1:{port}")
+        assert product.server is not None
+        parts = {"gateway": gateway, "server": product.server}
+        yield from _measure(servers, ann, parts, idle, active)
+
+
+def _measure(
+    servers: LoopThread, ann: User, parts: dict[str, Child], idle: int, active: int
+) -> Iterator[Figure]:
+    client = _open_sets(ann, _WARM, idle + active)
+    parts = {"client": client, **parts}
+    _wait_for(ann, _WARM)
+    pids = {name: child.popen.pid for name, child in parts.items()}
+    empty = {name: cost_of(pid) for name, pid in pids.items()}
+    started = time.monotonic()
+    (ann.home.work / "go").touch()
+    tunnels = _wait_for(ann, _WARM + idle + active)
+    yield Figure("open one tunnel", (time.monotonic() - started) / (idle + active), "s", 1.0)
+    full = {name: cost_of(pid) for name, pid in pids.items()}
+    threading.Event().wait(_REST_S)
+    rested = {name: cost_of(pid) for name, pid in pids.items()}
+    yield from _per_tunnel(empty, full, rested, idle + active)
+    ports = [int(tunnel["local"].rpartition(":")[2]) for tunnel in tunnels]
+    trips = servers.run(_use(ports[:active], _ACTIVE_S), deadline_s=_ACTIVE_S + 60)
+    yield Figure(f"round trips through {active} active tunnels", len(trips) / _ACTIVE_S, "1/s")
+    yield Figure("round trip, median", 1000 * percentile(trips, 50), "ms")
+    yield Figure("round trip, 99 %", 1000 * percentile(trips, 99), "ms")
+    lost = len(ports) - servers.run(_try_all(ports), deadline_s=300)
+    yield Figure("tunnels that did not work at the end", lost, "", 0)
+
+
+def _per_tunnel(
+    empty: dict[str, Cost], full: dict[str, Cost], rested: dict[str, Cost], count: int
+) -> Iterator[Figure]:
+    limits = {"client": _CLIENT_KIB, "gateway": _GATEWAY_KIB}
+    for name in empty:
+        grown = rested[name].memory_kib - empty[name].memory_kib
+        yield Figure(f"memory of an idle tunnel, {name}", grown / count, "KiB", limits.get(name))
+        descriptors = rested[name].descriptors - empty[name].descriptors
+        yield Figure(f"descriptors of an idle tunnel, {name}", descriptors / count, "")
+        share = processor_share(full[name], rested[name])
+        yield Figure(
+            f"processor for 1,000 idle tunnels, {name}", share * 1000 / count, "% of a core"
+        )
+
+
+def _open_sets(ann: User, warm: int, count: int) -> Child:
+    """One client process: a batch of `up`, each with a file of at most 200 tunnels."""
+    lines = [_up_line(ann, "warm", warm), "pam tunnel list --output warm.txt"]
+    # A batch has no way to wait for a file; a command that runs until it is there does.
+    script = "until test -e go; do sleep 0.1; done"
+    lines.append(f"pam tunnel start Echo --new --run '{script}'")
+    lines += [
+        _up_line(ann, f"set{first}", min(_FILE, count - first)) for first in range(0, count, _FILE)
+    ]
+    lines.append("sleep 1d")
+    batch = ann.home.work / "many.commands"
+    batch.write_text("\n".join(lines) + "\n")
+    return ann.start("run", batch)
+
+
+def _up_line(ann: User, name: str, count: int) -> str:
+    entries = [f"  t{number}: Echo" for number in range(count)]
+    file = ann.home.work / f"{name}.yaml"
+    file.write_text("\n".join(["version: 1", "tunnels:", *entries, ""]))
+    return f"pam tunnel up -f {file} --timeout 60"
+
+
+def _wait_for(ann: User, count: int) -> list[dict[str, Any]]:
+    def listed() -> list[dict[str, Any]] | None:
+        tunnels = [one for one in ann.json("pam", "tunnel", "list") if one["file"]]
+        return tunnels if len(tunnels) >= count else None
+
+    return until(listed, f"{count} tunnels", deadline_s=_START_S)
+
+
+async def _start_echo() -> int:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=2048)
+    number: int = server.sockets[0].getsockname()[1]
+    return number
+
+
+async def _use(ports: list[int], seconds: float) -> list[float]:
+    """Round trips through each of the ports, one after the other, for so long; their times."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    trips: list[float] = []
+
+    async def use(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while loop.time() < end:
+            before = loop.time()
+            writer.write(_MESSAGE)
+            await reader.readexactly(len(_MESSAGE))
+            trips.append(loop.time() - before)
+            await asyncio.sleep(0.05)
+        writer.close()
+
+    await asyncio.gather(*map(use, ports))
+    return trips
+
+
+async def _try_all(ports: list[int]) -> int:
+    """How many of them carry a connection now."""
+    slots = asyncio.Semaphore(50)
+
+    async def works(port: int) -> bool:
+        async with slots:
+            try:
+                async with asyncio.timeout(60):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.write(_MESSAGE)
+                    await reader.readexactly(len(_MESSAGE))
+                    writer.close()
+            except (OSError, TimeoutError, asyncio.IncompleteReadError):
+                return False
+            return True
+
+    return sum(await asyncio.gather(*map(works, ports)))
