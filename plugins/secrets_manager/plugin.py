@@ -35,6 +35,19 @@ def commander_commands() -> list[Command | Group]:
         *_client_commands(),
         *_share_commands(),
         _usage_command(),
+        Command(
+            path="secrets-manager server",
+            summary="show what SDKs need to know of the server",
+            example="secrets-manager server --ca-output ca.pem",
+            arguments=(
+                option(
+                    "--ca-output",
+                    kind=ArgumentKind.PATH,
+                    help="write the server's certificate authority to a new file, for REQUESTS_CA_BUNDLE and NODE_EXTRA_CA_CERTS",
+                ),
+            ),
+            handler=f"{_MODULE}.server:show",
+        ),
     ]
 
 

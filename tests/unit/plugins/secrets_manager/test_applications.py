@@ -12,7 +12,7 @@ from tests.support.command_world import World
 
 def test_all_declarations_hold() -> None:
     """Every handler exists and every example parses."""
-    assert len(check_plugin(plugin)) == 15
+    assert len(check_plugin(plugin)) == 16
 
 
 async def test_an_application_is_made_listed_and_shown(world: World) -> None:

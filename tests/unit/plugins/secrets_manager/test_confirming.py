@@ -275,3 +275,14 @@ async def test_an_application_of_before_gets_its_owners_key(world: World) -> Non
 
     stored = world.server.stored.applications[application.uid][1]
     assert (stored.owner_key, stored.revision) == (owner_key(application.key).public.raw, 2)
+
+
+async def test_what_sdks_need_of_the_server(world: World, tmp_path: Path) -> None:
+    """Name and key; the authority only where the server has its own."""
+    shown = await world.json(plugin, "sm server")
+    assert set(shown) == {
+        "hostname", "server_public_key_id", "server_public_key", "own_authority",
+    }  # fmt: skip
+
+    with pytest.raises(Conflict):
+        await world.run(plugin, f"sm server --ca-output {tmp_path / 'ca.pem'}")
