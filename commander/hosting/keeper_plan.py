@@ -264,6 +264,10 @@ class KeeperPlan:
     ) -> Decision:
         if self._end is not None:
             return Decision((self._end,), None)
+        if not is_connected:
+            # The server went as well: it may have closed the path, and its word of the gateway
+            # means little until that one had time to come back, too.
+            found.gone = False
         times = []
         if found.gone and found.offline_since is not None:
             if now - found.offline_since >= OFFLINE_S:

@@ -174,7 +174,7 @@ class Router:
     def _judge_relay(self, uid: str, principal: Principal) -> Refuse | None:
         if not is_uid(uid) or self.conversations.get(uid, principal.uid) is None:
             return PEER_UNKNOWN
-        return None if self.relays.may_wait(principal.uid) else TOO_MANY
+        return None if self.relays.may_wait(principal) else TOO_MANY
 
     def _head_moved(self, head: Head) -> None:
         self._moved.set()

@@ -14,22 +14,27 @@ HELLO_S: Final = 10.0
 """From upgrade to Hello."""
 MAX_TEXT: Final = 128
 """Characters of a Hello's version and name."""
-SENDS_PER_S: Final = 20.0
-SENDS_BURST: Final = 100.0
-"""Messages that one control socket may have passed on."""
+SENDS_PER_S: Final = 50.0
+SENDS_BURST: Final = 500.0
+"""Messages that one control socket may have passed on: all tunnels of a process may come back at once."""
 GATEWAY_SENDS_PER_S: Final = 500.0
 GATEWAY_SENDS_BURST: Final = 2000.0
 """The same for a gateway, which answers many devices."""
 
-MAX_DEVICE_CONVERSATIONS: Final = 2048
-MAX_GATEWAY_CONVERSATIONS: Final = 16_384
-CONVERSATION_IDLE_S: Final = 15 * 60.0
-"""An introduction without message or relay is forgotten; longer than the resume window."""
+MAX_DEVICE_CONVERSATIONS: Final = 8192
+MAX_GATEWAY_CONVERSATIONS: Final = 65_536
+CONVERSATION_IDLE_S: Final = 120.0
+"""
+An introduction without message or relay is forgotten; longer than a command lives and its relay waits.
+
+Every attempt of a tunnel to come back is a conversation of its own, so that nobody has to remember.
+"""
 
 PAIR_S: Final = 30.0
 """How long the first relay socket of a conversation waits for the second."""
 MAX_WAITING_RELAYS: Final = 64
-"""Relay sockets of one principal that wait for their pair."""
+MAX_WAITING_GATEWAY_RELAYS: Final = 1024
+"""Relay sockets of one device, of one gateway, that wait for their pair."""
 MAX_PIECE: Final = 68 * 1024
 """Bytes of a relay in one WebSocket message."""
 STREAM_BYTES: Final = 256 * 1024

@@ -16,7 +16,12 @@ from collections.abc import Callable, Iterator
 
 from starlette.websockets import WebSocket
 
-from commander.router.limits import MAX_PIECE, MAX_WAITING_RELAYS, PAIR_S
+from commander.router.limits import (
+    MAX_PIECE,
+    MAX_WAITING_GATEWAY_RELAYS,
+    MAX_WAITING_RELAYS,
+    PAIR_S,
+)
 from commander.router.ports import Principal
 from commander.router.protocol import CloseCode
 from commander.router.routing import Conversation
@@ -124,9 +129,11 @@ class RelayTable:
         """How many conversations have both sides here."""
         return sum(leg.is_paired() for leg in self) // 2
 
-    def may_wait(self, principal: str) -> bool:
+    def may_wait(self, principal: Principal) -> bool:
         """Tell whether one more socket of this principal may wait for its pair."""
-        return self._waiting[principal] < MAX_WAITING_RELAYS
+        is_gateway = principal.kind == "gateway"
+        limit = MAX_WAITING_GATEWAY_RELAYS if is_gateway else MAX_WAITING_RELAYS
+        return self._waiting[principal.uid] < limit
 
     async def serve(self, leg: Leg, uid: str, conversation: Conversation) -> None:
         """Run one accepted side to its end."""

@@ -24,6 +24,24 @@ SWITCHES = (
 SWITCH_DEFAULTS = {name: name == "rotation" for name in SWITCHES}
 
 
+PATHS = ("direct", "relay", "webrtc", "turn")
+"""Kinds of path that a record or configuration may name; none named allows all."""
+
+
+def parse_paths(text: str) -> tuple[str, ...]:
+    """Kinds from `relay,direct`; none from `all` or nothing. Raises InvalidInput."""
+    if text in ("", "all"):
+        return ()
+    kinds = tuple(dict.fromkeys(text.split(",")))
+    unknown = [kind for kind in kinds if kind not in PATHS]
+    if unknown:
+        raise InvalidInput(
+            f"{unknown[0][:40]!r} is no kind of path",
+            hint=f"name some of {', '.join(PATHS)} with commas between, or all",
+        )
+    return tuple(kind for kind in PATHS if kind in kinds)
+
+
 class TunnelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`remote_port` 0: the record's own; `local_port` 0: automatic."""
 

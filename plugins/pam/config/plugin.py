@@ -36,6 +36,11 @@ _SETTINGS = (
     _switch("--remote-browser-isolation", "-rbi", help="isolated browsers"),
     _switch("--graphical-recording", "--connections-recording", "-cr", help="record what is shown"),
     _switch("--text-recording", "--typescript-recording", "-tr", help="record typed text"),
+    option(
+        "--paths",
+        metavar="KINDS",
+        help="kinds of path for tunnels: direct,relay,webrtc,turn, or all; direct and webrtc show addresses",
+    ),
     option("--schedule", "-sc", metavar="CRON", help="rotation schedule, UTC: '0 3 * * SUN'"),
 )
 _LISTED = (

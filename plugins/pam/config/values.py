@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from commander.errors import InvalidInput, UsageError
 from commander.plugin.command import Arguments
-from commander.wire.pam import SWITCHES
+from commander.wire.pam import SWITCHES, parse_paths
 from commander.wire.records import parse_port
 from plugins.pam.config.cron import check_cron
 
@@ -88,6 +88,9 @@ def settings_given(arguments: Arguments) -> dict[str, str | tuple[str, ...]]:
     mappings = arguments.texts("port_mapping")
     if mappings:
         found["port_mappings"] = check_mappings(text for text in mappings if text)
+    paths = arguments.text_or_none("paths")
+    if paths is not None:
+        found["paths"] = parse_paths(paths)
     for switch in SWITCHES:
         value = arguments.text_or_none(switch)
         if value is not None:

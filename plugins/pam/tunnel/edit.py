@@ -9,7 +9,13 @@ from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 from commander.plugin.results import Done, Plain, Result, Unchanged
 from commander.vault.session import Vault
-from commander.wire.pam import ConfigurationSettings, PamSettings, ResourceSettings, TunnelSettings
+from commander.wire.pam import (
+    ConfigurationSettings,
+    PamSettings,
+    ResourceSettings,
+    TunnelSettings,
+    parse_paths,
+)
 from commander.wire.records import parse_port
 
 RESOURCE_TYPES = ("pamMachine", "pamDatabase", "pamDirectory", "pamRemoteBrowser")
@@ -55,9 +61,9 @@ def _tunnel(before: TunnelSettings, arguments: Arguments) -> TunnelSettings:
     return msgspec.structs.replace(before, **changes)
 
 
-def _links(context: Context, arguments: Arguments) -> dict[str, str | bool]:
+def _links(context: Context, arguments: Arguments) -> dict[str, str | bool | tuple[str, ...]]:
     vault, base = context.vault, context.location.folder
-    links: dict[str, str | bool] = {}
+    links: dict[str, str | bool | tuple[str, ...]] = {}
     name = arguments.text_or_none("configuration")
     if name is not None:
         configuration = vault.find_record(name, base=base)
@@ -74,6 +80,9 @@ def _links(context: Context, arguments: Arguments) -> dict[str, str | bool]:
     supply = arguments.text_or_none("allow_supply_host")
     if supply is not None:
         links["allow_supply_host"] = supply == "on"
+    paths = arguments.text_or_none("paths")
+    if paths is not None:
+        links["paths"] = parse_paths(paths)
     return links
 
 
@@ -89,4 +98,5 @@ def _summary(vault: Vault, record: str) -> dict[str, Plain]:
         "local_port": settings.tunnel.local_port or "auto",
         "reuse_port": "on" if settings.tunnel.reuse_port else "off",
         "allow_supply_host": "on" if settings.allow_supply_host else "off",
+        "paths": ",".join(settings.paths) or "all",
     }

@@ -202,6 +202,11 @@ _EDIT = Command(
         option(
             "--allow-supply-host", choices=("on", "off"), help="let --target-host/-port be given"
         ),
+        option(
+            "--paths",
+            metavar="KINDS",
+            help="kinds of path that may be used: direct,relay,webrtc,turn, or all",
+        ),
     ),
     exclusive=(("enable_tunneling", "disable_tunneling"),),
     handler="plugins.pam.tunnel.edit:edit",

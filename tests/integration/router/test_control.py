@@ -10,7 +10,7 @@ from commander.authority.decide import Refuse
 from commander.authority.refusals import Code
 from commander.codec import encode
 from commander.ids import new_uid
-from commander.router.limits import MAX_DEVICE_SOCKETS, QUEUE_BYTES
+from commander.router.limits import MAX_DEVICE_SOCKETS, QUEUE_BYTES, SENDS_BURST
 from commander.wire.calls import ROUTER_PATH
 from commander.wire.commands import Deliver, Head, Hello, Send, Undeliverable
 from tests.support.router_server import Peer, RouterServer, closed_with, receive
@@ -263,7 +263,7 @@ async def test_a_flood_is_limited_for_the_flooder_alone(server: RouterServer) ->
     there, here = await server.control(gateway), await server.control(device)
     other = await server.control(calm)
     conversation = new_uid()
-    for _ in range(300):
+    for _ in range(2 * int(SENDS_BURST)):
         await here.send(encode(Send(conversation, gateway.uid, b"x")))
     answer = await receive(here)
     assert isinstance(answer, Undeliverable)

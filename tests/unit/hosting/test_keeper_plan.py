@@ -150,6 +150,16 @@ def test_a_silent_gateway_is_waited_for() -> None:
     assert not any(isinstance(a, GiveUp) for a in acts(plan, [], NOW + 300))
 
 
+def test_a_server_that_went_as_well_proves_nothing_about_the_gateway() -> None:
+    """A restart closes relays in order, too; afterwards the gateway needs a moment to come back."""
+    plan = plan_of()
+    plan.interrupted("the relay closed", NOW, gone=True)
+    acts(plan, [], NOW + 1, connected=False)
+    plan.gateway_offline(NOW + 3)
+
+    assert not any(isinstance(a, GiveUp) for a in acts(plan, [], NOW + 60))
+
+
 def test_an_answer_of_the_gateway_takes_the_offline_back() -> None:
     """Five seconds count from the router's last word alone."""
     plan = plan_of()

@@ -10,6 +10,7 @@ from commander.wire.pam import (
     ConfigurationSettings,
     ResourceSettings,
     TunnelSettings,
+    parse_paths,
     parse_settings,
     serialize_settings,
 )
@@ -63,3 +64,20 @@ def test_any_bytes_give_only_documented_errors(data: bytes) -> None:
         parse_settings(data)
     except InvalidInput:
         return
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [("relay", ("relay",)), ("relay,direct", ("direct", "relay")), ("turn,turn", ("turn",)),
+     ("all", ()), ("", ())],
+)  # fmt: skip
+def test_kinds_of_path_are_read_in_one_order(text: str, kinds: tuple[str, ...]) -> None:
+    """However they are named, the same rule is written; all is no rule."""
+    assert parse_paths(text) == kinds
+
+
+@pytest.mark.parametrize("text", ["pigeon", "relay,", "relay, direct", "RELAY", "all,relay"])
+def test_an_unknown_kind_of_path_is_refused(text: str) -> None:
+    """Nothing is guessed: a rule that is not what was meant would open or close a network."""
+    with pytest.raises(InvalidInput, match="no kind of path"):
+        parse_paths(text)
