@@ -30,9 +30,10 @@ def build_app(
     routes: list[BaseRoute] = [
         Route(HEALTH_PATH, Health(core).answer, methods=["GET"]),
         Route(INFO_PATH, Info(core).answer, methods=["GET"]),
-        *(Route(PREFIX + path, native.answer, methods=["POST"]) for path in CALLS),
+        # First, since a route is found by trying one after the other and devices ask most often.
         Route(DEVICE_PATH, DeviceEndpoint(core, bodies).answer, methods=["POST"]),
         Route(FILE_PATH, FileEndpoint(core).answer, methods=["GET", "POST"]),
+        *(Route(PREFIX + path, native.answer, methods=["POST"]) for path in CALLS),
         *extra_routes,
     ]
     # A bare router: whatever goes wrong inside is for the door to number, and for nothing before it.

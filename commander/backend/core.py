@@ -98,11 +98,12 @@ class Core:
     """Calls answered since the start, by refusal code; "ok" for the others."""
     challenge_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     files: FileStore = field(init=False)
-    shelf: DeviceShelf = field(default_factory=DeviceShelf)
+    shelf: DeviceShelf = field(init=False)
     ticket_key: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Find what stands beside the store and what follows from its keys."""
+        self.shelf = DeviceShelf(self.database)
         self.files = FileStore(self.database.path.parent / FILES)
         self.ticket_key = derive(self.identity.sign.raw(), "attachment-ticket")
 

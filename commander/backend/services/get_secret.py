@@ -13,10 +13,10 @@ from commander.backend.core import Core
 from commander.backend.services.devices import access
 from commander.backend.services.devices.add_file import address_of
 from commander.backend.services.devices.tickets import Direction
-from commander.backend.storage import applications, attachments, clients
+from commander.backend.storage import clients
 from commander.backend.storage.attachments import StoredAttachment
 from commander.backend.storage.clients import StoredClient
-from commander.backend.storage.device_shelf import Records
+from commander.backend.storage.device_shelf import Frame, Records
 from commander.backend.storage.objects import RECORDS, SETTINGS, Head
 from commander.codec import encode
 from commander.crypto.kdf import sha256
@@ -102,20 +102,19 @@ def _check_token(core: Core, client: StoredClient | None) -> None:
 
 async def _answer(core: Core, client: StoredClient, asked: GetSecretRequest, origin: str) -> bytes:
     visible = access.visible_folders(core.state, client.application, now=core.now())
-    async with core.database.reading() as connection:
-        response, keys = await _frame(connection, client, asked)
-        wanted = _wanted(visible, keys, asked)
-        shelved = await core.shelf.folders(connection, wanted)
-        if asked.records:
-            shelved = {folder: _only(shelved[folder], asked.records) for folder in wanted}
-        size = sum(len(one.rendered) for part in shelved.values() for one in part.values())
-        if size > ANSWER_BYTES:
-            raise CommanderError("the answer is too large; ask for fewer records")
-        files = await _files(core, connection, shelved, client, origin)
+    frame = await core.shelf.frame(client.application)
+    wanted = _wanted(visible, frame.keys, asked)
+    shelved = await core.shelf.folders(wanted)
+    if asked.records:
+        shelved = {folder: _only(shelved[folder], asked.records) for folder in wanted}
+    size = sum(len(one.rendered) for part in shelved.values() for one in part.values())
+    if size > ANSWER_BYTES:
+        raise CommanderError("the answer is too large; ask for fewer records")
+    files = await _files(core, shelved, client, origin)
     folders = [
         RenderedFolder(
             folder,
-            keys[folder],
+            frame.keys[folder],
             visible[folder],
             [
                 one.rendered.for_device(
@@ -127,20 +126,15 @@ async def _answer(core: Core, client: StoredClient, asked: GetSecretRequest, ori
         for folder in wanted
         if shelved[folder] or not asked.records
     ]
-    return response.to_payload(folders)
+    return _response(frame, client, asked).to_payload(folders)
 
 
-async def _frame(
-    connection: AsyncConnection, client: StoredClient, asked: GetSecretRequest
-) -> tuple[GetSecretResponse, dict[str, bytes]]:
-    """The answer without folders, and the application's folder keys."""
+def _response(frame: Frame, client: StoredClient, asked: GetSecretRequest) -> GetSecretResponse:
+    """The answer without folders."""
     binds = asked.public_key is not None
-    stored = await applications.find(connection, client.application)
-    keys = {
-        key.folder: key.key for key in await applications.keys_of(connection, client.application)
-    }
+    stored = frame.stored
     owner_key = stored.owner_key if stored else b""
-    response = GetSecretResponse.make(
+    return GetSecretResponse.make(
         folders=[],
         records=[],
         app_data=stored.data if stored else None,
@@ -148,7 +142,6 @@ async def _frame(
         app_owner_public_key=owner_key if binds and owner_key else None,
         expires_on=client.access_expires * 1000,
     )
-    return response, keys
 
 
 def _wanted(
@@ -166,15 +159,12 @@ def _only(records: Records, wanted: tuple[str, ...]) -> Records:
 
 async def _files(
     core: Core,
-    connection: AsyncConnection,
     shelved: Mapping[str, Records],
     client: StoredClient,
     origin: str,
 ) -> dict[str, list[File]]:
     """Attachments by record, each with an address for this client once its bytes are there."""
     having = [uid for part in shelved.values() for uid, one in part.items() if one.has_files]
-    if not having:
-        return {}
 
     def file(one: StoredAttachment) -> File:
         url = None
@@ -182,7 +172,7 @@ async def _files(
             url = address_of(core, origin, Direction.DOWNLOAD, one.uid, client.client_id)
         return File(one.uid, one.link_key, one.data, url)
 
-    found = await attachments.of_records(connection, having)
+    found = await core.shelf.files(having)
     return {uid: [file(one) for one in some] for uid, some in found.items()}
 
 
@@ -191,15 +181,16 @@ async def _files(
 
 async def _answer_with_seals(core: Core, client: StoredClient, asked: GetSecretRequest) -> bytes:
     visible = access.visible_folders(core.state, client.application, now=core.now())
+    frame = await core.shelf.frame(client.application)
+    wanted = _wanted(visible, frame.keys, asked)
     async with core.database.reading() as connection:
-        response, keys = await _frame(connection, client, asked)
-        wanted = _wanted(visible, keys, asked)
         records = await _sealed_records(connection, wanted, asked)
     folders = [
-        Folder(folder, keys[folder], visible[folder], records.get(folder, []))
+        Folder(folder, frame.keys[folder], visible[folder], records.get(folder, []))
         for folder in wanted
         if folder in records or not asked.records
     ]
+    response = _response(frame, client, asked)
     return msgspec.structs.replace(response, folders=folders).to_payload()
 
 

@@ -65,6 +65,9 @@ class Database:
     def __init__(self, path: Path) -> None:
         """Prepare to use an SQLite file whose schema is current (see `schema.upgrade`)."""
         self.path = path
+        # Grows with every commit of this process, the only one that writes: what was read when it
+        # had the same value is still what the store says.
+        self.generation = 0
         self._engine = _make_engine(path)
         self._writing = asyncio.Lock()
         self._is_broken = False
@@ -145,6 +148,7 @@ class Database:
             # It may still be within the failed transaction, which nobody must go on with.
             await transaction.connection.invalidate()
             raise
+        self.generation += 1
         transaction.committed()
 
 

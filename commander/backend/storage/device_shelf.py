@@ -1,28 +1,36 @@
 """
-Records as devices get them, kept ready: the same bytes go to every device of an application.
+What devices ask for again and again, kept ready: clients, applications, records as they are sent.
 
-The shelf follows the store's change cursor: what changed since the last look is written anew, all
-else is as it was. It holds ciphertext that the store holds too, and is bounded in bytes.
+While nothing was committed since (`Database.generation`), nothing is asked of the store at all.
+After a commit the records follow its change cursor: what changed is written anew, all else is as
+it was. The shelf holds what the store holds too (ciphertext, public keys) and is bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commander.backend.storage import attachments, changes
+from commander.backend.storage import applications, attachments, changes, clients
+from commander.backend.storage.applications import StoredApplication
+from commander.backend.storage.attachments import StoredAttachment
+from commander.backend.storage.clients import StoredClient
+from commander.backend.storage.database import Database
 from commander.backend.storage.objects import RECORDS, Head
 from commander.ksm.payloads import MAX_RECORDS, RenderedRecord
 from commander.wire.seals import read_record_seal
 
 MOST_BYTES = 96 * 1024 * 1024
+MOST_FACTS = 20_000
 # Beyond this the shelf is cleared rather than followed: a new share renews a whole folder.
 MOST_FOLLOWED = 500
 _NEWEST = 2**62
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -33,46 +41,94 @@ class Shelved:
     has_files: bool
 
 
+@dataclass(frozen=True)
+class Frame:
+    """What an application's answers have around their records."""
+
+    stored: StoredApplication | None
+    keys: dict[str, bytes]
+
+
 Records = dict[str, Shelved]
 
 
 class DeviceShelf:
-    """One for the whole server; reads with the connection it is given."""
+    """One for the whole server."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, database: Database, most_bytes: int = MOST_BYTES) -> None:
+        self._database = database
         self._most_bytes = most_bytes
+        self._facts: dict[object, object] = {}
+        self._facts_generation = 0
         self._folders: OrderedDict[str, Records] = OrderedDict()
         self._places: dict[str, str] = {}
         self._bytes = 0
         self._cursor = 0
+        self._generation = -1
         self._turn = asyncio.Lock()
 
-    async def folders(
-        self, connection: AsyncConnection, wanted: Iterable[str]
-    ) -> dict[str, Records]:
-        """The living records of these folders, as of the connection's snapshot or newer."""
-        cursor = await changes.cursor(connection)
+    async def client(self, client_id: str) -> StoredClient | None:
+        """The client with this id."""
+        return await self._fact(("client", client_id), lambda c: clients.find(c, client_id))
+
+    async def frame(self, application: str) -> Frame:
+        """An application and its folder keys."""
+
+        async def load(connection: AsyncConnection) -> Frame:
+            stored = await applications.find(connection, application)
+            keys = await applications.keys_of(connection, application)
+            return Frame(stored, {key.folder: key.key for key in keys})
+
+        return await self._fact(("frame", application), load)
+
+    async def files(self, records: Collection[str]) -> dict[str, list[StoredAttachment]]:
+        """Attachments by record."""
+        wanted = frozenset(records)
+        if not wanted:
+            return {}
+        return await self._fact(("files", wanted), lambda c: attachments.of_records(c, wanted))
+
+    async def folders(self, wanted: Iterable[str]) -> dict[str, Records]:
+        """The living records of these folders."""
+        generation = self._database.generation
         found = {}
         for folder in wanted:
-            known = self._folders.get(folder)
-            if known is None or cursor > self._cursor:
-                known = await self._fetch(connection, folder, cursor)
+            known = self._folders.get(folder) if self._generation == generation else None
+            if known is None:
+                known = await self._fetch(folder)
             else:
                 self._folders.move_to_end(folder)
             found[folder] = known
         return found
 
-    async def _fetch(self, connection: AsyncConnection, folder: str, cursor: int) -> Records:
+    async def _fact(self, key: object, load: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
+        generation = self._database.generation
+        if generation != self._facts_generation or len(self._facts) >= MOST_FACTS:
+            self._facts.clear()
+            self._facts_generation = generation
+        if key in self._facts:
+            return self._facts[key]  # type: ignore[return-value]  # stored below under the same key
+        async with self._database.reading() as connection:
+            value = await load(connection)
+        # Read while somebody wrote it may be of either side of the commit: good for once.
+        if self._database.generation == generation == self._facts_generation:
+            self._facts[key] = value
+        return value
+
+    async def _fetch(self, folder: str) -> Records:
         async with self._turn:
+            generation = self._database.generation
             known = self._folders.get(folder)
-            if cursor < self._cursor:
-                # This snapshot is older than what the shelf has seen: good for its reader only.
-                return known if known is not None else await _load_folder(connection, folder)
-            await self._follow(connection, cursor)
-            known = self._folders.get(folder)
-            if known is None:
-                known = await _load_folder(connection, folder)
-                self._put(folder, known)
+            if known is not None and self._generation == generation:
+                # Somebody else fetched it while this one waited.
+                return known
+            async with self._database.reading() as connection:
+                await self._follow(connection, await changes.cursor(connection))
+                known = self._folders.get(folder)
+                if known is None:
+                    known = await _load_folder(connection, folder)
+                    self._put(folder, known)
+            self._generation = generation
             return known
 
     async def _follow(self, connection: AsyncConnection, cursor: int) -> None:
@@ -112,7 +168,8 @@ class DeviceShelf:
         records = self._folders.pop(folder)
         self._bytes -= _size(records)
         for uid in records:
-            self._places.pop(uid, None)
+            if self._places.get(uid) == folder:
+                del self._places[uid]
 
     def _clear(self) -> None:
         self._folders.clear()

@@ -39,8 +39,7 @@ async def find(core: Core, client_id: bytes) -> StoredClient:
     """The client of this id, not verified. Raises NotFound, Refused."""
     text = base64_text.to_standard(client_id)
     core.guards.devices.check(text, core.clock.now())
-    async with core.database.reading() as connection:
-        client = await clients.find(connection, text)
+    client = await core.shelf.client(text)
     if client is None:
         raise NotFound("unknown client")
     check_stated(core.state, client)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from commander.backend.core import Core
 from commander.backend.services.devices import access
-from commander.backend.storage import applications, folder_copies
+from commander.backend.storage import folder_copies
 from commander.backend.storage.clients import StoredClient
 from commander.ksm.payloads import Folder, GetSecretResponse
 from commander.wire.calls import FolderCopy
@@ -19,20 +19,16 @@ async def get_folders(core: Core, client: StoredClient) -> bytes:
     A folder whose owner's client has not written this form yet is left out, and said so.
     """
     visible = access.visible_folders(core.state, client.application, now=core.now())
+    frame = await core.shelf.frame(client.application)
+    domains = set(visible) & set(frame.keys)
     async with core.database.reading() as connection:
-        stored = await applications.find(connection, client.application)
-        keys = {
-            key.folder: key.key
-            for key in await applications.keys_of(connection, client.application)
-        }
-        domains = set(visible) & set(keys)
         copies = await folder_copies.of_domains(connection, domains)
-    folders = _in_order(copies, keys, visible)
+    folders = _in_order(copies, frame.keys, visible)
     missing = domains - {copy.folder for copy in copies}
     return GetSecretResponse.make(
         folders=folders,
         records=[],
-        app_data=stored.data if stored else None,
+        app_data=frame.stored.data if frame.stored else None,
         expires_on=client.access_expires * 1000,
         warnings=["folders without a name for devices were left out"] if missing else None,
     ).to_payload()

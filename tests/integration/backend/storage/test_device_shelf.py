@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Collection
 
@@ -10,7 +11,7 @@ import pytest
 from commander.backend.core import Core
 from commander.backend.storage import attachments
 from commander.backend.storage.attachments import StoredAttachment
-from commander.backend.storage.device_shelf import MOST_FOLLOWED, DeviceShelf
+from commander.backend.storage.device_shelf import MOST_FOLLOWED, DeviceShelf, Frame
 from commander.backend.storage.objects import RECORDS, NewRevision
 from commander.codec import encode
 from commander.ids import DeviceUid, FolderUid, RecordUid, new_uid
@@ -36,9 +37,8 @@ async def put(core: Core, *revisions: NewRevision[RecordVersion]) -> None:
         await RECORDS.put(transaction.connection, list(revisions))
 
 
-async def seen(core: Core, shelf: DeviceShelf, folders: Collection[str]) -> dict[str, int]:
-    async with core.database.reading() as connection:
-        found = await shelf.folders(connection, folders)
+async def seen(shelf: DeviceShelf, folders: Collection[str]) -> dict[str, int]:
+    found = await shelf.folders(folders)
     records = [one for part in found.values() for one in part.values()]
     texts = [
         one.rendered.for_device(is_editable=True, files=None, has_links=False) for one in records
@@ -51,55 +51,86 @@ async def test_shelf_follows_every_change(core: Core) -> None:
     shelf = core.shelf
     a, b, c = new_uid(), new_uid(), new_uid()
     await put(core, revision(a, ONE, 1), revision(b, ONE, 1), revision(c, OTHER, 1))
-    assert await seen(core, shelf, [ONE]) == {a: 1, b: 1}
+    assert await seen(shelf, [ONE]) == {a: 1, b: 1}
 
     await put(core, revision(a, ONE, 2))
-    assert await seen(core, shelf, [ONE]) == {a: 2, b: 1}
+    assert await seen(shelf, [ONE]) == {a: 2, b: 1}
     await put(core, revision(b, OTHER, 2), revision(c, ONE, 2))
-    assert await seen(core, shelf, [ONE]) == {a: 2, c: 2}
-    assert await seen(core, shelf, [ONE, OTHER]) == {a: 2, c: 2, b: 2}
+    assert await seen(shelf, [ONE]) == {a: 2, c: 2}
+    assert await seen(shelf, [ONE, OTHER]) == {a: 2, c: 2, b: 2}
     await put(core, revision(b, ONE, 3))
-    assert await seen(core, shelf, [OTHER]) == {}
+    assert await seen(shelf, [OTHER]) == {}
     await put(core, revision(a, ONE, 3, deleted=True), revision(new_uid(), new_uid(), 1))
-    assert await seen(core, shelf, [ONE]) == {b: 3, c: 2}
+    assert await seen(shelf, [ONE]) == {b: 3, c: 2}
 
 
 async def test_many_changes_at_once_are_read_anew(core: Core) -> None:
     """A new share renews a whole folder."""
     a = new_uid()
     await put(core, revision(a, ONE, 1))
-    assert await seen(core, core.shelf, [ONE]) == {a: 1}
+    assert await seen(core.shelf, [ONE]) == {a: 1}
 
     await put(
         core, *(revision(new_uid(), OTHER, 1) for _ in range(MOST_FOLLOWED)), revision(a, ONE, 2)
     )
 
-    assert await seen(core, core.shelf, [ONE]) == {a: 2}
-    assert len(await seen(core, core.shelf, [OTHER])) == MOST_FOLLOWED
+    assert await seen(core.shelf, [ONE]) == {a: 2}
+    assert len(await seen(core.shelf, [OTHER])) == MOST_FOLLOWED
 
 
-async def test_reader_of_an_older_snapshot_disturbs_nobody(core: Core) -> None:
-    """It gets what is true or was, and the shelf goes on with the newest."""
+async def test_nothing_is_asked_of_the_store_while_nothing_changes(core: Core) -> None:
+    """A closed store would say so; the next commit is seen at once."""
+    a, application = new_uid(), new_uid()
+    await put(core, revision(a, ONE, 1))
+    shelf = core.shelf
+
+    async def ask() -> tuple[object, ...]:
+        return (
+            await seen(shelf, [ONE]), await shelf.client("nobody"), await shelf.frame(application),
+            await shelf.files([a]),
+        )  # fmt: skip
+
+    first = await ask()
+    readers = core.database._engine
+    core.database._engine = None  # type: ignore[assignment]  # whoever asks the store fails
+    again = await ask()
+    core.database._engine = readers
+
+    assert first == again == ({a: 1}, None, Frame(None, {}), {})
+    await put(core, revision(a, ONE, 2))
+    assert await seen(shelf, [ONE]) == {a: 2}
+
+
+async def test_readers_and_writers_at_once_end_with_the_truth(core: Core) -> None:
+    """Whatever a reader gets in between, no old revision stays."""
     a = new_uid()
     await put(core, revision(a, ONE, 1))
-    async with core.database.reading() as old:
-        await RECORDS.heads(old, [a])
-        await put(core, revision(a, ONE, 2))
-        assert await seen(core, core.shelf, [ONE]) == {a: 2}
-        assert ONE in await core.shelf.folders(old, [ONE, OTHER])
+    found: list[int] = []
 
-    assert await seen(core, core.shelf, [ONE]) == {a: 2}
+    async def read() -> None:
+        while not found or found[-1] < 20:
+            found.append((await seen(core.shelf, [ONE]))[a])
+            # What is on the shelf is given without letting anybody else run.
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(read())
+        for number in range(2, 21):
+            await put(core, revision(a, ONE, number))
+
+    assert await seen(core.shelf, [ONE]) == {a: 20}
 
 
 async def test_shelf_is_bounded(core: Core) -> None:
     """What was not asked for longest goes first; answers stay right."""
-    shelf = DeviceShelf(most_bytes=300)
+    shelf = DeviceShelf(core.database, most_bytes=300)
     a, b = new_uid(), new_uid()
     await put(core, revision(a, ONE, 1), revision(b, OTHER, 1))
 
     for _ in range(2):
-        assert await seen(core, shelf, [ONE]) == {a: 1}
-        assert await seen(core, shelf, [OTHER]) == {b: 1}
+        assert await seen(shelf, [ONE]) == {a: 1}
+        assert await seen(shelf, [OTHER]) == {b: 1}
     assert list(shelf._folders) == [OTHER]
 
 
@@ -110,7 +141,6 @@ async def test_record_knows_whether_it_has_attachments(core: Core) -> None:
         await RECORDS.put(transaction.connection, [revision(a, ONE, 1)])
         new = StoredAttachment(new_uid(), a, b"k", b"d", 7, uploaded=False, created=1)
         await attachments.add(transaction.connection, new)
-    async with core.database.reading() as connection:
-        found = await core.shelf.folders(connection, [ONE])
+    found = await core.shelf.folders([ONE])
 
     assert found[ONE][a].has_files
