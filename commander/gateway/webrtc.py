@@ -12,7 +12,7 @@ from commander.tunnel.path import KIND_TURN, Binding, Path
 from commander.tunnel.transports.ice import AskServer, find_options
 
 if TYPE_CHECKING:
-    from commander.tunnel.transports.webrtc import Negotiation
+    from commander.tunnel.transports.channel import Negotiation
 
 
 class WebRtcPlan:

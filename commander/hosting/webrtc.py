@@ -13,7 +13,7 @@ from commander.tunnel.transports.ice import find_options
 from commander.wire.calls import ICE, Empty
 
 if TYPE_CHECKING:
-    from commander.tunnel.transports.webrtc import Negotiation
+    from commander.tunnel.transports.channel import Negotiation
 
 
 class WebRtcAttempt:

@@ -36,10 +36,10 @@ from aiortc.utils import uint32_gt, uint32_gte
 
 from commander.errors import CommanderError
 from commander.tasks import spawn
+from commander.tunnel.transports.channel import CHANNEL_ID
 from commander.tunnel.transports.webrtc_agent import GuardedConnection, GuardedStun, GuardedTurn
 from commander.tunnel.transports.webrtc_drops import dropped, thin_log
 
-CHANNEL_ID: Final = 0
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 MAX_FRAGMENTS: Final = 256
 """Fragments of one message; our own peers need 15 for their largest."""

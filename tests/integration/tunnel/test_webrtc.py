@@ -14,7 +14,8 @@ import pytest
 from commander.errors import Conflict, InvalidInput, TimedOut, Unreachable
 from commander.tasks import cancel_and_wait, spawn
 from commander.tunnel.path import DATA_CHANNEL_MESSAGE_BYTES
-from commander.tunnel.transports import sdp, webrtc
+from commander.tunnel.transports import channel, sdp, webrtc
+from commander.tunnel.transports.channel import ChannelPath
 from commander.tunnel.transports.ice import WebRtcOptions
 from commander.tunnel.transports.webrtc import WebRtcPath
 from commander.tunnel.transports.webrtc_drops import dropped
@@ -39,7 +40,7 @@ async def paths() -> AsyncIterator[tuple[WebRtcPath, WebRtcPath]]:
         yield paths
 
 
-def started(*paths: WebRtcPath) -> list[Owner]:
+def started(*paths: ChannelPath) -> list[Owner]:
     owners = []
     for path in paths:
         owners.append(Owner())
@@ -91,11 +92,11 @@ async def test_backlog_is_told_and_room_announced(paths: tuple[WebRtcPath, WebRt
     digest, block = hashlib.sha256(), os.urandom(DATA_CHANNEL_MESSAGE_BYTES)
 
     for _ in range(128):
-        if client.backlog_bytes() > webrtc.LOW_MARK_BYTES:
+        if client.backlog_bytes() > channel.LOW_MARK_BYTES:
             await at_client.has_room(at_client.readies)
         client.send(block)
         digest.update(block)
-        assert client.backlog_bytes() <= webrtc.LOW_MARK_BYTES + 2 * len(block)
+        assert client.backlog_bytes() <= channel.LOW_MARK_BYTES + 2 * len(block)
     await at_gateway.has_messages(128)
 
     assert at_client.readies > 0
@@ -124,7 +125,7 @@ async def test_too_many_messages_before_start_end_the_path(
     """What is kept for a late owner is bounded."""
     client, gateway = paths
     (at_client,) = started(client)
-    for _ in range(webrtc.MAX_EARLY_MESSAGES + 1):
+    for _ in range(channel.MAX_EARLY_MESSAGES + 1):
         client.send(b"x")
 
     await at_client.has_lost()

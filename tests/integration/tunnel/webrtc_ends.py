@@ -13,8 +13,9 @@ import msgspec
 
 from commander.tasks import cancel_and_wait, spawn
 from commander.tunnel.transports import sdp, webrtc
+from commander.tunnel.transports.channel import Negotiation
 from commander.tunnel.transports.ice import WebRtcOptions
-from commander.tunnel.transports.webrtc import Negotiation, WebRtcPath
+from commander.tunnel.transports.webrtc import WebRtcPath
 
 LOOPBACK = WebRtcOptions(
     rules=sdp.CandidateRules(loopback=True),
@@ -76,6 +77,8 @@ async def open_paths() -> AsyncIterator[tuple[WebRtcPath, WebRtcPath]]:
     """A client's and a gateway's path, joined and not started."""
     offered, accepted = await negotiate()
     client, gateway = await asyncio.gather(offered.complete(accepted.wire), accepted.connected())
+    assert isinstance(client, WebRtcPath)
+    assert isinstance(gateway, WebRtcPath)
     try:
         yield client, gateway
     finally:

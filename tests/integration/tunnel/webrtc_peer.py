@@ -30,9 +30,9 @@ from commander.api.tls import turn_context
 from commander.codec import decode
 from commander.errors import CommanderError
 from commander.tunnel.path import DATA_CHANNEL_MESSAGE_BYTES
-from commander.tunnel.transports import webrtc, webrtc_guards
+from commander.tunnel.transports import channel, webrtc, webrtc_guards
+from commander.tunnel.transports.channel import ChannelPath, Negotiation
 from commander.tunnel.transports.ice import DEFAULT_OPTIONS, WebRtcOptions, ice_options
-from commander.tunnel.transports.webrtc import Negotiation, WebRtcPath
 from commander.tunnel.transports.webrtc_agent import GuardedTurn
 from commander.tunnel.transports.webrtc_drops import dropped
 from commander.wire.calls import IceAnswer
@@ -44,7 +44,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.negotiation: Negotiation | None = None
-        self.path: WebRtcPath | None = None
+        self.path: ChannelPath | None = None
         self.owner = Owner()
         self.log_lines = 0
 
@@ -89,7 +89,7 @@ class Peer:
         digest, began = hashlib.sha256(), time.monotonic()
         async with LoopLag() as lag:
             for _ in range(count):
-                if self.path.backlog_bytes() > webrtc.LOW_MARK_BYTES:
+                if self.path.backlog_bytes() > channel.LOW_MARK_BYTES:
                     await self.owner.has_room(self.owner.readies)
                 self.path.send(block)
                 digest.update(block)

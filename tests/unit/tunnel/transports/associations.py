@@ -14,7 +14,8 @@ from aiortc import rtcsctptransport as sctp
 from aiortc.rtcdatachannel import RTCDataChannelParameters
 
 from commander.tasks import cancel_and_wait, spawn
-from commander.tunnel.transports.webrtc_guards import CHANNEL_ID, GuardedSctp
+from commander.tunnel.transports.channel import CHANNEL_ID
+from commander.tunnel.transports.webrtc_guards import GuardedSctp
 
 PORT = 5000
 

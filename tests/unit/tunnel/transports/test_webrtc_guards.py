@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from commander.errors import CommanderError
 from commander.tunnel.transports import webrtc_guards
+from commander.tunnel.transports.channel import CHANNEL_ID
 from commander.tunnel.transports.webrtc_drops import dropped
 from commander.tunnel.transports.webrtc_guards import (
     ChannelViolation,
@@ -249,7 +250,7 @@ async def test_data_ahead_of_its_turn_is_kept_in_bounds(pair: Pair) -> None:
     for ahead in range(1, 2 * webrtc_guards.MAX_AHEAD_CHUNKS):
         slowest = max(slowest, await pair.inject_data(bytes(1160), ahead=ahead))
 
-    kept = pair.victim._get_inbound_stream(webrtc_guards.CHANNEL_ID).reassembly
+    kept = pair.victim._get_inbound_stream(CHANNEL_ID).reassembly
     assert len(kept) <= webrtc_guards.MAX_AHEAD_CHUNKS
     assert sum(len(chunk.user_data) for chunk in kept) <= webrtc_guards.MAX_BUFFERED_BYTES + 1160
     assert slowest < BUSY_S
