@@ -27,6 +27,9 @@ CHECKS_BURST: Final = 20.0
 PROBE_BYTES: Final = 64 * 1024 * 1024
 PROBE_TUNNEL_S: Final = 30.0
 """What one probe tunnel may carry, both directions together, and how long it may live."""
+CALLS_PER_S: Final = 200.0
+CALLS_BURST: Final = 4000.0
+"""Connections that this gateway opens towards clients, to all addresses they name; four a direct path."""
 MAX_ATTEMPTS: Final = 3
 """Commands for further paths of one tunnel whose paths are being opened."""
 MAX_COMMANDS_AT_ONCE: Final = 64

@@ -6,8 +6,9 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from commander.gateway.direct import DirectDoor
 from commander.gateway.webrtc import prepare_webrtc
-from commander.tunnel.path import KIND_RELAY, KIND_TURN, KIND_WEBRTC, Binding, Path
+from commander.tunnel.path import KIND_DIRECT, KIND_RELAY, KIND_TURN, KIND_WEBRTC, Binding, Path
 from commander.tunnel.transports.ice import AskServer, no_servers
 from commander.wire.commands import Offer
 
@@ -65,25 +66,35 @@ class _RelayPlan:
 
 class NetworkPaths:
     """
-    Relay always, WebRTC where its libraries load.
+    Relay always, WebRTC where its libraries load, direct paths where the owner lets them be.
 
     `ask` gets the server's STUN and TURN servers, `tls` verifies those over TLS.
     """
-
-    supported = (KIND_RELAY, KIND_WEBRTC, KIND_TURN)
 
     def __init__(
         self,
         open_relay: OpenRelay,
         ask: AskServer = no_servers,
         tls: ssl.SSLContext | None = None,
+        *,
+        direct: DirectDoor | None = None,
     ) -> None:
         self._open_relay = open_relay
         self._ask = ask
         self._tls = tls
+        self._direct = direct if direct is not None and direct.is_allowed else None
+
+    @property
+    def supported(self) -> tuple[str, ...]:
+        """Their names."""
+        own = (KIND_DIRECT,) if self._direct is not None else ()
+        return (KIND_RELAY, *own, KIND_WEBRTC, KIND_TURN)
 
     async def prepare(self, kind: str, conversation: str, offer: Offer) -> PathPlan:
         """Get a path of a kind ready."""
         if kind == KIND_RELAY:
             return _RelayPlan(conversation, self._open_relay)
+        if kind == KIND_DIRECT:
+            assert self._direct is not None  # only supported kinds are prepared
+            return self._direct.prepare(offer.direct)
         return await prepare_webrtc(kind, offer.webrtc, self._ask, self._tls)

@@ -24,10 +24,12 @@ from commander.files import (
     make_private_directory,
     read_private,
 )
+from commander.gateway.direct import DirectOptions
 from commander.gateway.enrolment import enrol, load_config, prepare_config, save_config
 from commander.gateway.targets import Allowance, parse_allowance
 from commander.ksm.config import GatewayConfig
 from commander.launch.allocator import keep_freed_memory
+from commander.launch.gateway_direct import add_direct_arguments, read_direct
 from commander.launch.gateway_program import describe_status, run_gateway
 from commander.launch.hardening import (
     drop_key_log,
@@ -106,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--allow-target", action="append", default=[], metavar="CIDR[:PORTS]",
         help="allow loopback, link-local or other special addresses as targets; may be repeated",
     )  # fmt: skip
+    add_direct_arguments(start)
     add_metrics_arguments(start)
     status = words.add_parser(
         "status", help="tell whether the gateway is online", epilog="example: gateway status"
@@ -151,15 +154,20 @@ def _start(options: argparse.Namespace) -> int:
     if drop_key_log(os.environ):
         sys.stderr.write("warning: SSLKEYLOGFILE is ignored\n")
     allowances = [parse_allowance(text) for text in options.allow_target]
+    direct = read_direct(options)
     observer = Observer(SystemClock(), metrics_listen(options), _say)
     places = find_places(os.environ, options.config_file)
     _set_up_logs(places.logs, debug=options.debug, to_stdout=options.log_to_stdout)
     config, places = _find_config(options, places)
-    return _run_until_stopped(config, places, allowances, observer)
+    return _run_until_stopped(config, places, allowances, direct, observer)
 
 
 def _run_until_stopped(
-    config: GatewayConfig, places: Places, allowances: Sequence[Allowance], observer: Observer
+    config: GatewayConfig,
+    places: Places,
+    allowances: Sequence[Allowance],
+    direct: DirectOptions,
+    observer: Observer,
 ) -> int:
     try:
         asyncio.run(
@@ -168,6 +176,7 @@ def _run_until_stopped(
                 state=places.state,
                 environment=os.environ,
                 allowances=allowances,
+                direct=direct,
                 say=_say,
                 observer=observer,
             )

@@ -21,6 +21,7 @@ from commander.errors import CommanderError, Conflict, InvalidInput
 from commander.files import make_private_directory, read_private, write_private
 from commander.gateway.agent import Agent
 from commander.gateway.audit import AuditOutbox
+from commander.gateway.direct import DirectDoor, DirectOptions
 from commander.gateway.follower import LogFollower, try_to_catch_up
 from commander.gateway.limits import MAX_TUNNELS, StartLimits
 from commander.gateway.network import Network
@@ -133,6 +134,7 @@ async def run_gateway(
     state: Path,
     environment: Mapping[str, str],
     allowances: Sequence[Allowance],
+    direct: DirectOptions,
     say: Say,
     observer: Observer,
 ) -> None:
@@ -144,10 +146,11 @@ async def run_gateway(
     """
     with only_process(state):
         clock = SystemClock()
+        door = DirectDoor(direct, clock)
         network = Network(config, environment=environment, clock=clock)
         status = StatusFile(state / STATUS_NAME, clock)
         try:
-            parts = await _build(config, state, network, allowances, clock, say)
+            parts = await _build(config, state, network, allowances, door, clock, say)
             readings = GatewayReadings(parts.service, parts.follower, parts.outbox)
             status.more = lambda: _more_status(parts, observer)
             agent = _agent(config, parts, network, status, say, clock, readings)
@@ -159,6 +162,7 @@ async def run_gateway(
                 await tasks.cancel_and_wait(keeping)
                 status.changed("offline")
         finally:
+            door.close()
             await network.close()
         say(f"gateway {config.identity.gateway} stopped")
 
@@ -186,6 +190,7 @@ async def _build(
     state: Path,
     network: Network,
     allowances: Sequence[Allowance],
+    door: DirectDoor,
     clock: SystemClock,
     say: Say,
 ) -> _Parts:
@@ -215,7 +220,9 @@ async def _build(
         follower=follower,
         reader=reader,
         sessions=Sessions(clock=clock, write=outbox.write),
-        paths=NetworkPaths(network.open_relay, network.ask_for_relays, network.relay_tls),
+        paths=NetworkPaths(
+            network.open_relay, network.ask_for_relays, network.relay_tls, direct=door
+        ),
         rule=TargetRule(allowances),
         write=outbox.write,
         clock=clock,

@@ -112,8 +112,9 @@ class Reception:
         number: int = self._listeners[0].getsockname()[1]
         return number
 
-    def __len__(self) -> int:
-        """How many strangers are here now."""
+    @property
+    def strangers(self) -> int:
+        """How many are here that have not greeted."""
         return len(self._strangers)
 
     def expect(
