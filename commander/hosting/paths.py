@@ -9,9 +9,10 @@ from typing import Protocol
 from commander.api.client import Api
 from commander.errors import Unreachable
 from commander.hosting.conversation import Accepted
+from commander.hosting.direct import DirectKind
 from commander.hosting.relay import open_relay_path
 from commander.hosting.webrtc import WebRtcAttempt, begin_webrtc
-from commander.tunnel.path import KIND_RELAY, KIND_TURN, KIND_WEBRTC, Binding, Path
+from commander.tunnel.path import KIND_DIRECT, KIND_RELAY, KIND_TURN, KIND_WEBRTC, Binding, Path
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ async def _begin_relay(network: PathNetwork) -> KindAttempt:
     return _Relay(network)
 
 
+async def _begin_direct(network: PathNetwork) -> KindAttempt:
+    return DirectKind()
+
+
 async def _begin_webrtc(network: PathNetwork) -> KindAttempt:
     return _WebRtc(await begin_webrtc(KIND_WEBRTC, network.api))
 
@@ -87,6 +92,7 @@ async def _begin_turn(network: PathNetwork) -> KindAttempt:
 
 KINDS: Mapping[str, BeginKind] = {
     KIND_RELAY: _begin_relay,
+    KIND_DIRECT: _begin_direct,
     KIND_WEBRTC: _begin_webrtc,
     KIND_TURN: _begin_turn,
 }

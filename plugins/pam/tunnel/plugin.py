@@ -39,7 +39,7 @@ _START = Command(
         ),
         option(
             "--path",
-            choices=("auto", "relay", "webrtc", "turn"),
+            choices=("auto", "direct", "relay", "webrtc", "turn"),
             default="auto",
             help="what carries it",
         ),
