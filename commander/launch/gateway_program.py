@@ -34,6 +34,7 @@ from commander.gateway.targets import Allowance, TargetRule
 from commander.ksm.config import GatewayConfig
 from commander.launch.gateway_metrics import GatewayReadings
 from commander.launch.observing import Observer
+from commander.launch.tls_buffers import share_tls_buffers
 from commander.metrics.gateway import METRICS
 from commander.tunnel.descriptors import raise_descriptor_limit, tunnels_that_fit
 
@@ -144,6 +145,7 @@ async def run_gateway(
     `say` gets one line for each change: `gateway UID online`, `... offline`, `... stopped`.
     Raises Conflict (running already, fenced), NotAllowed (removed), Tampered.
     """
+    share_tls_buffers()
     with only_process(state):
         clock = SystemClock()
         door = DirectDoor(direct, clock)

@@ -34,6 +34,7 @@ from commander.launch.server_logging import start_logging
 from commander.launch.server_metrics import ServerReadiness, connection_kinds, read_server
 from commander.launch.server_relay import read_relays
 from commander.launch.server_router import RouterGate
+from commander.launch.tls_buffers import share_tls_buffers
 from commander.metrics.server import METRICS
 from commander.router.app import Router, build_routes
 from commander.router.bounded_server import UVICORN_OPTIONS
@@ -69,6 +70,7 @@ class _Server(uvicorn.Server):
 def start(options: argparse.Namespace) -> int:
     """Run the server in this process until SIGTERM or SIGINT; returns the exit code."""
     listen = metrics_listen(options)
+    share_tls_buffers()
     make_private_directory(options.data)
     start_logging(options.data / "logs", to_stdout=options.log_to_stdout)
     with _only_one(options.data), listen_on(options.listen) as listener:

@@ -18,6 +18,7 @@ from commander.config.paths import Paths, find_paths
 from commander.errors import CommanderError, InvalidInput, UsageError
 from commander.files import read_private
 from commander.launch.arguments import StartOptions
+from commander.launch.tls_buffers import share_tls_buffers
 from commander.launch.wiring import build_context
 from commander.plugin.context import Mode
 from commander.plugin.loader import find_checkout, find_plugins
@@ -53,6 +54,7 @@ class Shell:
 
 def run_program(options: StartOptions, environment: Mapping[str, str]) -> int:
     """Run the shell in an event loop of its own; returns the exit code."""
+    share_tls_buffers()
     return asyncio.run(run(options, environment))
 
 
