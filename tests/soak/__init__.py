@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+PARTS = ("paths", "tunnels")
+
 
 @dataclass(frozen=True)
 class Size:
@@ -36,3 +38,8 @@ class Figure:
     def is_met(self) -> bool:
         """Whether it is within its limit."""
         return self.limit is None or self.value <= self.limit
+
+    def __str__(self) -> str:
+        bound = "" if self.limit is None else f"   (at most {self.limit:g})"
+        mark = "" if self.is_met else "   OVER ITS LIMIT"
+        return f"{self.name:<56} {self.value:>12,.2f} {self.unit}{bound}{mark}"
