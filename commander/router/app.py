@@ -24,7 +24,14 @@ from commander.router.protocol import CloseCode
 from commander.router.registry import Connection, Registry
 from commander.router.relay import RelayTable, WebSocketLeg
 from commander.router.routing import PEER_UNKNOWN, TOO_MANY, Conversations
-from commander.router.sockets import SOCKET_ENDED, authorise, deny, peer_address, status_of
+from commander.router.sockets import (
+    SOCKET_ENDED,
+    authorise,
+    deny,
+    expect_little,
+    peer_address,
+    status_of,
+)
 from commander.router.stream import StreamConnection, StreamDoor, StreamLeg
 from commander.wire.calls import RELAY_PATH, RELAY_SUBPROTOCOL, ROUTER_PATH, ROUTER_SUBPROTOCOL
 from commander.wire.commands import Head
@@ -85,6 +92,7 @@ class Router:
         principal = await self._admit(websocket, ROUTER_SUBPROTOCOL)
         if principal is None:
             return
+        expect_little(websocket)
         connection = Connection(
             websocket, principal, peer_address(websocket), int(self._clock.now())
         )

@@ -2,12 +2,13 @@
 What uvicorn has to be told, so that a hostile WebSocket peer costs little.
 
 Pass `UVICORN_OPTIONS` to `uvicorn.Config`. The protocol class closes what uvicorn leaves open:
-endless empty fragments, pings of a peer that does not read the pongs, a stalled peer that no
-close handshake reaches; and it does not take a peer for dead whose messages just arrived.
+endless empty fragments, floods of pings and pings of a peer that does not read the pongs, a stalled
+peer that no close handshake reaches; and it does not take a peer for dead whose messages just arrived.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from uvicorn._types import ASGISendEvent
@@ -16,14 +17,37 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from commander.router.limits import CLOSE_S
-from commander.router.sockets import ABORT_EXTENSION
+from commander.router.protocol import Allowance
+from commander.router.sockets import ABORT_EXTENSION, QUIET_EXTENSION
 from commander.wire.commands import ROUTED_LIMIT
 
 MAX_MESSAGE_BYTES: Final = ROUTED_LIMIT
 """Control messages; a piece of a relay stream is smaller."""
 MAX_FRAGMENTS: Final = 64
+PINGS_PER_S: Final = 2.0
+PINGS_BURST: Final = 20.0
+"""Pings that a peer may send; honest ones send one every few seconds."""
+QUIET_BUFFER_BYTES: Final = 8 * 1024
 PING_INTERVAL_S: Final = 8.0
 PING_TIMEOUT_S: Final = 12.0
+
+
+def shrink_tls_buffer(transport: object) -> bool:
+    """
+    Let a TLS connection that carries little read in small pieces; tells whether it could be done.
+
+    asyncio gives each TLS connection a buffer of 256 KiB, all of it touched, which is four fifths
+    of what an idle control socket costs (tests/soak/websockets.py). There is no setting for it.
+    Call it outside of the connection's own callbacks.
+    """
+    protocol: Any = getattr(transport, "_ssl_protocol", None)
+    known = ("max_size", "_ssl_buffer", "_ssl_buffer_view")
+    if not all(hasattr(protocol, name) for name in known):
+        return False
+    buffer = bytearray(QUIET_BUFFER_BYTES)
+    protocol.max_size = QUIET_BUFFER_BYTES
+    protocol._ssl_buffer, protocol._ssl_buffer_view = buffer, memoryview(buffer)
+    return True
 
 
 class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
@@ -31,6 +55,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     _heard_at = 0.0
     _early_bytes = 0
+    _pings: Allowance | None = None
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the network, and note that the peer is alive."""
@@ -50,6 +75,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         if scope is not None:
             extensions: dict[str, Any] = scope["extensions"]
             extensions[ABORT_EXTENSION] = self.transport.abort
+            extensions[QUIET_EXTENSION] = partial(shrink_tls_buffer, self.transport)
 
     def handle_cont(self, event: Frame) -> None:
         """Take a fragment; an honest peer sends a message in few."""
@@ -60,8 +86,11 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_cont(event)
 
     def handle_ping(self) -> None:
-        """Answer a ping, unless the peer leaves our answers unread."""
-        if not self.writable.is_set():
+        """Answer a ping, unless there are too many or the peer leaves our answers unread."""
+        now = self.loop.time()
+        if self._pings is None:
+            self._pings = Allowance.full(PINGS_PER_S, PINGS_BURST, now)
+        if not self.writable.is_set() or not self._pings.take(now):
             self.transport.abort()
             return
         super().handle_ping()
