@@ -286,7 +286,7 @@ class PathKeeper:
             self._plan.signed_out(f"{error.message}: log in and start it again")
         elif error.code == Code.GATEWAY_OFFLINE:
             self._plan.gateway_offline(now)
-        elif isinstance(error, Refused):
+        elif isinstance(error, Refused) or error.code == Code.PEER_UNKNOWN:
             self._plan.refused(error.code, error.message)
         elif not isinstance(error, Unreachable):
             self._plan.answered()

@@ -61,7 +61,7 @@ _ENDING = {
             Code.SETTINGS_MISSING, Code.CONFIGURATION_MISSING, Code.CONFIGURATION_OTHER_GATEWAY,
             Code.TUNNELING_OFF, Code.TUNNEL_DISABLED, Code.LINK_NOT_ALLOWED, Code.TARGET_OVERRIDE,
             Code.TARGET_INVALID, Code.TARGET_FORBIDDEN, Code.SEAL_BROKEN, Code.SEAL_AUTHOR,
-            Code.REVOKED_MEANWHILE,
+            Code.REVOKED_MEANWHILE, Code.PEER_UNKNOWN,
         ),
         CloseCode.REVOKED,
     ),
@@ -231,6 +231,10 @@ class KeeperPlan:
             return
         if code == Code.CONVERSATION_UNKNOWN:
             reason = f"the gateway was restarted, or ended it: {reason} ({code})"
+        elif code == Code.PEER_UNKNOWN:
+            # The server hides what one may not use. It is not believed in anything else, but it
+            # could as well pass nothing on.
+            reason = f"the server says that you may not use its gateway any more ({code})"
         elif code == Code.COMMAND_UNKNOWN_ACTION:
             reason = f"the gateway is of a version that cannot resume ({code})"
         else:

@@ -36,6 +36,15 @@ table inet firewall {
 """
 
 
+# Packets to and from one address vanish without a word, in both directions.
+_CUT = """
+table inet cut {{
+  chain out {{ type filter hook output priority 0; ip daddr {address} drop; }}
+  chain in {{ type filter hook input priority 0; ip saddr {address} drop; }}
+}}
+"""
+
+
 class Host:
     """One pretended machine with an address of its own; made by a Lab."""
 
@@ -103,6 +112,20 @@ class Host:
     def plug_in(self) -> None:
         """Put the cable back; the route out comes back with it."""
         self.ip("link", "set", "dev", "eth0", "up")
+
+    def cut_off(self, other: Host) -> None:
+        """From now on nothing passes between this host and one other; one at a time."""
+        self.nft(_CUT.format(address=other.address))
+
+    def rejoin(self) -> None:
+        """Let pass again what `cut_off` dropped."""
+        self.nft("delete table inet cut")
+
+    def move_to(self, address: str) -> None:
+        """Take another address, as a machine does that comes into another network."""
+        self.ip("addr", "flush", "dev", "eth0", "scope", "global")
+        self.ip("addr", "add", f"{address}/24", "dev", "eth0")
+        self.address = address
 
     def stop_children(self) -> None:
         """End the programs that were started here."""

@@ -180,6 +180,7 @@ def test_an_answer_of_the_gateway_takes_the_offline_back() -> None:
         (Code.POLICY_MISSING, CloseCode.REVOKED),
         (Code.ACCESS_EXPIRED, CloseCode.EXPIRED),
         (Code.TUNNEL_DISABLED, CloseCode.REVOKED),
+        (Code.PEER_UNKNOWN, CloseCode.REVOKED),
         (Code.LIMIT_REACHED, None),
         (Code.LOG_BEHIND, None),
         (Code.LOG_FORKED, None),
