@@ -33,6 +33,7 @@ from commander.errors import (
 from commander.hosting.attempt import Attempt
 from commander.hosting.control import ControlServer, ask_host, list_others
 from commander.hosting.conversation import Accepted, Position, TunnelRequest, ask_gateway
+from commander.hosting.ends import explain_end
 from commander.hosting.handle import TunnelsHandle
 from commander.hosting.hosted import NO_LABEL, HostedTunnel, Label, Notice
 from commander.hosting.journal import remove_old
@@ -335,7 +336,9 @@ class Hosting:
     def _ended(self, tunnel: HostedTunnel, code: CloseCode, reason: str) -> None:
         known = self._tunnels.pop(tunnel.uid, None)
         if known is not None and code is not CloseCode.STOPPED:
-            self._notify(f"Tunnel {tunnel.title} ended: {reason or code.label}.")
+            ending = explain_end(code, reason, record=tunnel.title)
+            said = f"Tunnel {tunnel.title} ended: {ending.sentence}."
+            self._notify(f"{said} Next: {ending.hint}" if ending.hint else said)
 
     async def _router(self, link: Link) -> RouterSocket:
         if link.router is None:

@@ -72,6 +72,7 @@ class HostedTunnel:
         self._interruptions = 0
         self._address: Address = ("", 0)
         self._also: tuple[str, ...] = ()
+        self._reason = ""
         self._journal = Journal(paths.tunnel_log(self.uid), clock)
         self.end = TunnelEnd(
             Role.CLIENT,
@@ -174,6 +175,7 @@ class HostedTunnel:
             rtt_ms=None if stats.rtt_s is None else stats.rtt_s * 1000,
             pid=os.getpid(),
             mode=self._mode,
+            reason=self._reason,
             streams=streams,
             name=self._label.name,
             file=self._label.file,
@@ -223,6 +225,7 @@ class HostedTunnel:
     def tunnel_interrupted(self, reason: str, *, gone: bool) -> None:
         """All paths are lost; connections wait."""
         self._interruptions += 1
+        self._reason = reason
         self._journal.write("interrupted", reason=reason, gone=gone)
         self._notify(f"Tunnel {self.title} is interrupted: {reason}. Its connections wait.")
         if self._keeper is not None:
@@ -230,6 +233,7 @@ class HostedTunnel:
 
     def tunnel_resumed(self, kind: str, after_s: float) -> None:
         """Another path took over."""
+        self._reason = ""
         self._journal.write("resumed", path=kind, after_s=round(after_s, 3))
         self._notify(f"Tunnel {self.title} is back after {after_s:.1f} s, over {kind}.")
         if self._keeper is not None:

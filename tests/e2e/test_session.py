@@ -127,7 +127,7 @@ def test_a_tunnel_lives_in_the_session(setting: Setting, open_terminal: Open) ->
     tail.wait_for_line(r"accept stream=\d+ program=curl")
     closed = tail.wait_for_line(r"close stream=\d+ program=curl bytes_in=(\d+) bytes_out=(\d+)")
     terminal.type("pam tunnel list")
-    terminal.expect(rf"Wiki +127\.0\.0\.1:{setting.http.port} +127\.0\.0\.1:{port} +relay +open")
+    terminal.expect(rf"Wiki +127\.0\.0\.1:{setting.http.port} +127\.0\.0\.1:{port} +\w+ +open")
     terminal.prompt()
     terminal.type(f"pam tunnel stop {TARGET}")
     terminal.expect("Stopped 1 tunnel")

@@ -77,5 +77,5 @@ def _row(
     if tunnel is None:
         return {"name": name, "record": record, "state": _CLOSED, "line": line}
     row = row_of(tunnel, now)
-    state = row["status"] if line is not None else f"{row['status']}, {_NOT_IN_FILE}"
+    state = row["status_text"] if line is not None else f"{row['status_text']}, {_NOT_IN_FILE}"
     return {**row, "name": name, "state": state, "line": line}

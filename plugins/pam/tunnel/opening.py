@@ -105,7 +105,7 @@ async def find_live(hosting: Hosting, plan: Plan, end: LocalEnd) -> TunnelInfo |
     Raises Conflict when it has another local end than the user asks for.
     """
     for tunnel in await hosting.list_all():
-        if tunnel.record != plan.record.uid or tunnel.status == "closed":
+        if tunnel.record != plan.record.uid or not tunnel.is_live:
             continue
         if not has_local_end(tunnel, end):
             raise Conflict(

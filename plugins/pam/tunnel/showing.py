@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from commander.hosting.ends import explain_end
 from commander.hosting.host import hosting_of
+from commander.hosting.hosted import RESUME_S
 from commander.hosting.journal import CLOSED, OPENED, Follower, Value
 from commander.hosting.model import TunnelInfo, match_tunnels
 from commander.plugin.command import Arguments
@@ -23,6 +24,16 @@ _STREAMS = (
     Column("bytes_in", "In", Shape.SIZE),
     Column("bytes_out", "Out", Shape.SIZE),
     Column("state"),
+)
+_LINKS = (
+    Column("path"),
+    Column("generation"),
+    Column("group"),
+    Column("preferred", "In use"),
+    Column("rtt_ms", "RTT"),
+    Column("since", shape=Shape.TIME),
+    Column("bytes_in", "In", Shape.SIZE),
+    Column("bytes_out", "Out", Shape.SIZE),
 )
 _LIMITS = TunnelLimits()
 
@@ -62,17 +73,42 @@ def describe_tunnel(tunnel: TunnelInfo, now: float) -> Document:
         values,
         title=tunnel.title,
         shapes=shapes,
-        tables={"open_streams": Table(_STREAMS, _stream_rows(tunnel), empty="No open streams.")},
+        tables={
+            "links": Table(_LINKS, _link_rows(tunnel), title="Paths", empty="No path now."),
+            "open_streams": Table(
+                _STREAMS, _stream_rows(tunnel), title="Streams", empty="No open streams."
+            ),
+        },
     )
 
 
 def next_step(tunnel: TunnelInfo) -> str:
     """What to type next, by the state the tunnel is in."""
-    if tunnel.status != "open":
-        return f"pam tunnel diagnose {tunnel.record}"
+    if tunnel.interrupted_s is not None:
+        left_min = max(0, int(RESUME_S - tunnel.interrupted_s)) // 60
+        return (
+            f"nothing: it comes back by itself for another {left_min} min; "
+            f"pam tunnel diagnose {tunnel.record} tells what is in the way"
+        )
     if tunnel.refused:
         return f"pam tunnel tail {tunnel.tunnel} shows who was refused"
     return f"pam tunnel tail {tunnel.tunnel}"
+
+
+def _link_rows(tunnel: TunnelInfo) -> list[dict[str, Plain]]:
+    return [
+        {
+            "path": link.path,
+            "generation": link.generation,
+            "group": link.group,
+            "preferred": link.preferred,
+            "rtt_ms": None if link.rtt_ms is None else round(link.rtt_ms, 1),
+            "since": link.since,
+            "bytes_in": link.bytes_in,
+            "bytes_out": link.bytes_out,
+        }
+        for link in tunnel.links
+    ]
 
 
 def _stream_rows(tunnel: TunnelInfo) -> list[dict[str, Plain]]:

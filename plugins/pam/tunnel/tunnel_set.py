@@ -201,7 +201,7 @@ class TunnelSet:
         claimed: set[str],
     ) -> TunnelInfo | None:
         """Ours by name; or one of the same record that somebody opened at the place we want."""
-        usable = [one for one in live if one.status != "closed" and one.tunnel not in claimed]
+        usable = [one for one in live if one.is_live and one.tunnel not in claimed]
         for tunnel in usable:
             if (tunnel.file, tunnel.name) == (str(self._path), entry.name):
                 if tunnel.record != plan.record.uid or not has_local_end(tunnel, end):

@@ -6,11 +6,12 @@ from commander.clock import ManualClock
 from commander.config.paths import Paths
 from commander.hosting.handle import TunnelsHandle
 from commander.hosting.journal import Journal
-from commander.hosting.model import StreamInfo, TunnelInfo
+from commander.hosting.model import LinkInfo, StreamInfo, TunnelInfo
 from commander.plugin.results import Document
 from commander.plugin.testing import FakeContext, run_command
 from commander.shell.output.machine import to_plain
 from plugins.pam.tunnel import plugin
+from plugins.pam.tunnel.listing import row_of
 from plugins.pam.tunnel.showing import describe_tunnel, next_step
 from tests.support.processes import Home
 
@@ -21,7 +22,7 @@ OPEN = TunnelInfo(
         StreamInfo(7, "psql", 150.0, 10, 20, pid=42, uid=1000, state="open", address="127.0.0.1:5"),
         StreamInfo(9, "", 160.0, 0, 0),
     ),
-    refused=2, refused_uids=(54321,),
+    refused=2, refused_uids=(54321,), links=(LinkInfo("relay", 1, 1, 100.0, 100, 200, 1.24, True),),
 )  # fmt: skip
 
 
@@ -36,6 +37,10 @@ def test_an_open_tunnel_shows_its_streams() -> None:
         {"stream": 9, "program": "?", "pid": None, "uid": None, "from": "",
          "since": "1970-01-01T00:02:40Z", "bytes_in": 0, "bytes_out": 0, "state": ""},
     ]  # fmt: skip
+    assert shown["links"] == [
+        {"path": "relay", "generation": 1, "group": 1, "preferred": True, "rtt_ms": 1.2,
+         "since": "1970-01-01T00:01:40Z", "bytes_in": 100, "bytes_out": 200},
+    ]  # fmt: skip
     assert (shown["up"], shown["refused"], shown["refused_uids"]) == (100.0, 2, [54321])
     assert shown["limits"]["streams"] == 1024
 
@@ -44,8 +49,10 @@ def test_what_to_type_next_follows_the_state() -> None:
     """Refusals point to the log, trouble to diagnose."""
     assert "who was refused" in next_step(OPEN)
     assert next_step(msgspec.structs.replace(OPEN, refused=0)).startswith("pam tunnel tail")
-    lost = msgspec.structs.replace(OPEN, status="resuming")
-    assert next_step(lost) == "pam tunnel diagnose r"
+    lost = msgspec.structs.replace(OPEN, status="resuming", interrupted_s=100.0)
+    assert "for another 8 min" in next_step(lost)
+    assert "pam tunnel diagnose r" in next_step(lost)
+    assert row_of(lost, 200.0)["status_text"] == "resuming (100 s)"
 
 
 async def test_an_ended_tunnel_says_why_and_what_to_type_next(home: Home) -> None:
