@@ -88,6 +88,8 @@ class Switchboard:
     def __init__(self, *supported: str) -> None:
         self.supported = supported
         self.down: set[str] = set()
+        self.mispair = 0
+        """So many ends that ask next get an end of somebody else."""
         self.pairs: list[tuple[MemoryPath, MemoryPath]] = []
         self._waiting: dict[tuple[str, str, int], MemoryPath] = {}
 
@@ -110,6 +112,10 @@ class Switchboard:
         if kind in self.down:
             raise Unreachable(f"{kind} is down")
         key = (kind, conversation, carrier)
+        if self.mispair:
+            self.mispair -= 1
+            strangers = [other for other in self._waiting if other[1] != conversation]
+            key = strangers[0] if strangers else (kind, f"{conversation} {self.mispair}", carrier)
         other = self._waiting.pop(key, None)
         if other is not None:
             return other
@@ -162,13 +168,13 @@ class Router:
         self.running: Running | None = running
         self.is_up = True
         self.commands: list[Send] = []
-        self._carriers: set[_Carrier] = set()
+        self._carriers: set[Carrier] = set()
 
-    async def connect(self, api: Api, environment: Mapping[str, str]) -> _Carrier:
+    async def connect(self, api: Api, environment: Mapping[str, str]) -> Carrier:
         """A device's control connection."""
         if not self.is_up:
             raise Unreachable("the server is down")
-        carrier = _Carrier(self)
+        carrier = Carrier(self)
         self._carriers.add(carrier)
         return carrier
 
@@ -179,7 +185,7 @@ class Router:
             carrier.put(None)
         self._carriers.clear()
 
-    async def judge(self, carrier: _Carrier, send: Send) -> None:
+    async def judge(self, carrier: Carrier, send: Send) -> None:
         """Pass a command on."""
         self.commands.append(send)
         if self.running is None:
@@ -188,11 +194,15 @@ class Router:
             return
         message = Deliver(send.conversation, self.running.world.bob.device, send.payload)
         reply = await self.running.service.handle(message)
-        carrier.put(encode(Deliver(reply.conversation, send.to, reply.payload)))
+        self.reply(carrier, Deliver(reply.conversation, send.to, reply.payload))
+
+    def reply(self, carrier: Carrier, deliver: Deliver) -> None:
+        """Pass a gateway's reply on."""
+        carrier.put(encode(deliver))
 
 
-class _Carrier:
-    """One control connection; fits `api.socket.Carrier`."""
+class Carrier:
+    """One control connection of a device; fits `api.socket.Carrier`."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
