@@ -4,14 +4,17 @@ Backups: one file with the store and every key of a data directory. Keep it as s
     "commander-backup" 0x01 0x0a | for each part: u16 length of name | name | u64 size | bytes
     | SHA-256 of all before
 
-Parts are `server.db` (made by SQLite's own online copy, so it is whole while the server runs)
-and the certificate files. Read and written piece by piece, whatever the size.
+Parts are `server.db` (made by SQLite's own online copy, so it is whole while the server runs), the
+certificate files, and after them `files/NAME` for each attachment, ciphertext as it lies there. Read
+and written piece by piece, whatever the size. An attachment that is removed while the backup runs
+may be in the store and not among the files; one that comes meanwhile the other way round.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -19,13 +22,20 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
+from commander.backend.storage.files import FILES, NAME_CHARACTERS
 from commander.errors import CommanderError, Conflict, InvalidInput
-from commander.files import PRIVATE_FILE, check_private_file, make_private_directory
+from commander.files import (
+    PRIVATE_DIRECTORY,
+    PRIVATE_FILE,
+    check_private_file,
+    make_private_directory,
+)
 
 MAGIC = b"commander-backup\x01\n"
 STORE = "server.db"
 KEY_FILES = ("ca.pem", "ca.key", "tls.pem", "tls.key")
 _PARTS = (STORE, *KEY_FILES)
+_ATTACHMENT = re.compile(rf"{FILES}/[0-9a-f]{{{NAME_CHARACTERS}}}", re.ASCII)
 _PIECE = 1024 * 1024
 _DIGEST_BYTES = 32
 
@@ -51,7 +61,9 @@ def write_backup(data: Path, target: Path, *, overwrite: bool) -> int:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".backup-") as scratch:
             copy = Path(scratch) / STORE
             _copy_store(data / STORE, copy)
-            _write_parts(beside, {STORE: copy, **{name: data / name for name in KEY_FILES}})
+            # After the store: what its rows name is there then, or was removed since.
+            names = (*KEY_FILES, *_attachments(data))
+            _write_parts(beside, {STORE: copy, **{name: data / name for name in names}})
         beside.replace(target)
     except (OSError, sqlite3.Error) as error:
         raise CommanderError(
@@ -80,8 +92,16 @@ def restore_backup(source: Path, data: Path, *, overwrite: bool) -> None:
         for name in KEY_FILES:
             if name not in found:
                 (data / name).unlink(missing_ok=True)
-        for name in found:
+        if (data / FILES).exists():
+            (data / FILES).replace(Path(scratch) / "files-before")
+        for name in dict.fromkeys(name.partition("/")[0] for name in found):
             (Path(scratch) / name).replace(data / name)
+
+
+def _attachments(data: Path) -> list[str]:
+    directory = data / FILES
+    names = sorted(f"{FILES}/{path.name}" for path in directory.glob("*"))
+    return [name for name in names if _ATTACHMENT.fullmatch(name)]
 
 
 def _copy_store(source: Path, target: Path) -> None:
@@ -105,13 +125,15 @@ def _write_parts(target: Path, parts: dict[str, Path]) -> None:
         digest = hashlib.sha256()
         _put(file, digest, MAGIC)
         for name, path in parts.items():
-            if not path.exists():
+            try:
+                check_private_file(path)
+                source = path.open("rb")
+            except FileNotFoundError:
                 continue
-            check_private_file(path)
-            size = path.stat().st_size
-            head = len(name).to_bytes(2, "big") + name.encode() + size.to_bytes(8, "big")
-            _put(file, digest, head)
-            with path.open("rb") as source:
+            with source:
+                size = os.fstat(source.fileno()).st_size
+                head = len(name).to_bytes(2, "big") + name.encode() + size.to_bytes(8, "big")
+                _put(file, digest, head)
                 for piece in _pieces(source, size, target):
                     _put(file, digest, piece)
         file.write(digest.digest())
@@ -138,24 +160,26 @@ def _read_parts(source: Path, directory: Path) -> list[str]:
         _check_digest(file, source)
         left = os.fstat(file.fileno()).st_size - len(MAGIC) - _DIGEST_BYTES
         file.seek(len(MAGIC))
-        found: list[str] = []
+        found: dict[str, None] = {}
         while left:
             length = int.from_bytes(file.read(2), "big")
             name = file.read(min(length, 64)).decode("ascii", "replace")
             size = int.from_bytes(file.read(8), "big")
             left -= 10 + length + size
             # Names are compared with a closed list, so that no part can write elsewhere.
-            if name not in _PARTS or name in found or left < 0:
+            known = name in _PARTS or _ATTACHMENT.fullmatch(name)
+            if not known or name in found or left < 0:
                 raise InvalidInput(f"{source} is not a backup of this version")
+            (directory / name).parent.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
             with _create(directory / name) as target:
                 for piece in _pieces(file, size, source):
                     target.write(piece)
                 target.flush()
                 os.fsync(target.fileno())
-            found.append(name)
+            found[name] = None
     if STORE not in found:
         raise InvalidInput(f"{source} holds no store")
-    return found
+    return list(found)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from commander.wire.seals import (
     RecordVersion,
     SettingsVersion,
     Signed,
+    device_of,
     read_record_seal,
     read_settings_seal,
     verify_record,
@@ -105,6 +106,7 @@ def open_sealed_record(state: State, sealed: Sealed, pin: RecordPin | None) -> O
         raise Refused(f"record {seal.record} stands in for {sealed.uid}", code=Code.SEAL_BROKEN)
     if seal.deleted:
         raise _unknown(sealed.uid)
+    _check_confirmed(state, sealed.version)
     record_key = open_record_key(sealed.folder_key, sealed.version, seal)
     data = open_payload(record_key, sealed.version, seal)
     if sealed.settings is None:
@@ -116,6 +118,22 @@ def open_sealed_record(state: State, sealed: Sealed, pin: RecordPin | None) -> O
     return _open_with_settings(
         state, sealed.settings, seal, OpenRecord(seal, data, record_key, None, None), pin
     )
+
+
+def _check_confirmed(state: State, version: RecordVersion) -> None:
+    """
+    Refuse what a device wrote whose key nobody has confirmed.
+
+    Its key is the server's word until then; a server could sign an old password as new with a key
+    of its own, and there is no person here who would see it marked.
+    """
+    author = device_of(state, version)
+    if author is not None and not author.is_confirmed:
+        raise Refused(
+            f"the newest revision is by client {author.client}, which nobody has confirmed",
+            code=Code.SEAL_AUTHOR,
+            hint="an administrator of the application runs: secrets-manager client confirm",
+        )
 
 
 def _open_with_settings(

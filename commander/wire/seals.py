@@ -224,12 +224,18 @@ def verify_record(
             raise Refused(
                 f"record {seal.record} stands in for {pinned.record}", code=Code.SEAL_BROKEN
             )
-        moved = (pinned.folder, pinned.inner_folder) != (seal.folder, seal.inner_folder)
-        if version.write is not None and moved:
-            raise Refused(f"a device can't move record {seal.record}", code=Code.SEAL_BROKEN)
-        if pinned.folder != seal.folder:
+        if version.write is not None:
+            _check_unmoved(seal, pinned)
+        elif pinned.folder != seal.folder:
             _check_author(state, version.seal, seal, Action.EDIT, pinned.folder)
     return seal
+
+
+def _check_unmoved(seal: RecordSeal, pinned: RecordSeal) -> None:
+    """A device moves nothing; after a gap somebody else may have, in a revision not seen here."""
+    same = (pinned.folder, pinned.inner_folder) == (seal.folder, seal.inner_folder)
+    if not same and seal.revision <= pinned.revision + 1:
+        raise Refused(f"a device can't move record {seal.record}", code=Code.SEAL_BROKEN)
 
 
 def verify_settings(

@@ -2,26 +2,40 @@
 Marked secrets go through the whole product, and are looked for wherever they must not be.
 
 Titles, folder, application and gateway names, hosts, logins, passwords, notes, the account's
-password and secret, tokens, and SQL on its way through a tunnel: none of it may be in a file of the
-server, a log, an argument, an environment, a temporary file, or the memory of the server, which is
+password and secret, tokens, SQL on its way through a tunnel, and what a Secrets Manager device writes
+and attaches by the official SDK: none of it may be in a file of the server, a log, an argument, an environment, a temporary file, or the memory of the server, which is
 the router too. What the documents name as visible (docs/who-sees-what.md) is the control.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import secrets
+import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from keeper_secrets_manager_core import SecretsManager  # type: ignore[import-untyped]
+from keeper_secrets_manager_core.core import KeeperFileUpload  # type: ignore[import-untyped]
+from keeper_secrets_manager_core.dto.dtos import (  # type: ignore[import-untyped]
+    RecordCreate,
+    RecordField,
+)
+from keeper_secrets_manager_core.dto.payload import CreateOptions  # type: ignore[import-untyped]
+from keeper_secrets_manager_core.storage import (  # type: ignore[import-untyped]
+    InMemoryKeyValueStorage,
+)
 
 from tests.support.canaries import Canaries, Finding, Scanner
 from tests.support.processes import Child, marked_processes
 from tests.support.product import ADMINISTRATOR, Product, User
+from tests.support.sdk_devices import sdk_environment
 from tests.support.servers.postgres import Postgres
 from tests.support.waiting import until
 
@@ -98,9 +112,11 @@ def planted(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Ite
         product.start_gateway(join=join, allow="127.0.0.1/32")
         ann.batch(protect(canaries))
         values = {"mark": canaries.mark.encode(), "forbidden host": forbidden.encode()}
-        scanner = Scanner(values | secrets_of(ann, join))
+        device = new_device(ann, canaries)
+        scanner = Scanner(values | secrets_of(ann, join) | keys_of(device))
         found = Planted(product, ann, scanner, temporary, join)
         use_tunnels(found, canaries, postgres)
+        use_device(found, canaries, device)
         yield found
 
 
@@ -157,6 +173,63 @@ def secrets_of(ann: User, join: Path) -> dict[str, bytes]:
     return {"account secret": found[1].encode(), "join string": join.read_bytes().strip()}
 
 
+def new_device(ann: User, canaries: Canaries) -> dict[str, str]:
+    """The configuration of a device whose keys the owner's client made."""
+    application = canaries.title(4)
+    ann.batch(
+        f'secrets-manager share update --app "{application}" --secret "{canaries.title(2)}" --editable'
+    )
+    words = [
+        "client",
+        "add",
+        "--app",
+        application,
+        "--name",
+        canaries.title(16),
+        "--config-init",
+        "b64",
+    ]
+    text = ann.batch(shlex.join(["secrets-manager", *words]))
+    found: dict[str, str] = json.loads(base64.b64decode(text.split()[-1]))
+    return found
+
+
+def keys_of(device: dict[str, str]) -> dict[str, bytes]:
+    """What the server must never have of a device and its application."""
+    return {
+        "application key": base64.b64decode(device["appKey"]),
+        "device key": base64.b64decode(device["privateKey"])[36:68],
+    }
+
+
+def use_device(planted: Planted, canaries: Canaries, device: dict[str, str]) -> None:
+    """Folder, record, change, transaction, attachment and deletion by the official SDK."""
+    content = f"attached {canaries.mark} ".encode() * 20_000
+    file = KeeperFileUpload()
+    file.Name, file.Title, file.Type = canaries.word(3), canaries.title(12), "text/plain"
+    file.Data = content
+    with sdk_environment(planted.product.data / "ca.pem"):
+        text = base64.b64encode(json.dumps(device).encode()).decode()
+        manager = SecretsManager(config=InMemoryKeyValueStorage(text))
+        folder = next(f.folder_uid for f in manager.get_folders() if f.name == canaries.title(2))
+        inner = manager.create_folder(CreateOptions(folder, None), canaries.title(13))
+        record = RecordCreate("login", canaries.title(14))
+        record.fields = [RecordField("password", canaries.password(3))]
+        uid = manager.create_secret_with_options(CreateOptions(folder, inner), record)
+        manager.update_folder(inner, canaries.title(15))
+        (made,) = manager.get_secrets([uid])
+        made.field("password", canaries.password(4))
+        manager.save(made, transaction_type="rotation")
+        manager.complete_transaction(uid)
+        (made,) = manager.get_secrets([uid])
+        manager.upload_file(made, file)
+        (made,) = manager.get_secrets([uid])
+        assert made.files[0].get_file_data() == content
+        gone = manager.create_secret(folder, record)
+        manager.delete_secret(gone)
+    planted.ann("sync-down")
+
+
 def use_tunnels(planted: Planted, canaries: Canaries, postgres: Postgres) -> None:
     """SQL through a tunnel that stays open, a host that does not resolve, and one that is forbidden."""
     ann = planted.ann
@@ -198,7 +271,9 @@ def told(findings: list[Finding]) -> list[str]:
 def test_nothing_is_in_a_file_of_the_server(planted: Planted) -> None:
     """Database, write-ahead log and everything else below the server's directory."""
     files = {path.name for path in planted.product.data.iterdir()}
-    assert {"server.db", "server.db-wal"} <= files
+    assert {"server.db", "server.db-wal", "files"} <= files
+    (attachment,) = (planted.product.data / "files").iterdir()
+    assert attachment.stat().st_size > 100_000
     assert told(planted.scan_server_files()) == []
 
 
@@ -212,9 +287,15 @@ def test_nothing_is_in_a_log_or_another_file(planted: Planted) -> None:
     """Logs and state of gateway and client, tunnel logs, temporary files, and what was printed."""
     logs = list(planted.ann.home.runtime.rglob("*.jsonl"))
     assert logs
-    assert told(planted.scan_other_files()) == []
+    others = [f for f in planted.scan_other_files() if not is_the_gateways_own(f)]
+    assert told(others) == []
     outputs = [f for f in planted.scan_outputs() if not is_shown_to_its_user(planted, f)]
     assert told(outputs) == []
+
+
+def is_the_gateways_own(finding: Finding) -> bool:
+    """A gateway's configuration holds the key of the application whose records it reads."""
+    return finding.name == "application key" and "gateway-config.json" in finding.where
 
 
 def is_shown_to_its_user(planted: Planted, finding: Finding) -> bool:

@@ -62,9 +62,11 @@ from commander.wire.seals import (
     RecordVersion,
     SettingsSeal,
     SettingsVersion,
+    Signed,
     record_commitment,
     sign_seal,
 )
+from tests.support.device_writes import SdkDevice, b64
 from tests.support.enterprise import Enterprise, Person
 
 LOOPBACK = parse_allowance("127.0.0.1/32")
@@ -134,6 +136,7 @@ def _wire_record(stored: StoredRecord) -> payloads.Record:
             encode(stored.version.seal),
             settings.payload if settings else None,
             encode(settings.seal) if settings else None,
+            encode(stored.version.write) if stored.version.write else msgspec.UNSET,
         ),
     )
 
@@ -270,6 +273,18 @@ class World:
             stored.uid, stored.folder, stored.record_key, data,
             revision=stored.revision, prev=stored.version.seal.digest(), author=author,
         )  # fmt: skip
+
+    def edit_by_device(self, stored: StoredRecord, data: RecordData, device: SdkDevice) -> None:
+        """Write the next revision as a Secrets Manager device does."""
+        payload = seal_payload(stored.record_key, data)
+        write = device.sign(recordUid=stored.uid, data=b64(payload), revision=stored.revision)
+        stored.revision += 1
+        seal = RecordSeal(
+            stored.uid, stored.folder, "", stored.revision, stored.version.seal.digest(),
+            sha256(payload), b"", device.uid, self.enterprise.state.seq, self.enterprise.time, False,
+        )  # fmt: skip
+        signed = Signed(encode(seal), write.digest())
+        stored.version = RecordVersion(signed, stored.version.record_key, payload, write)
 
     def seal_record(
         self,

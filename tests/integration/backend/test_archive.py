@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from commander.authority.statements import Right
 from commander.backend import archive
 from commander.clock import ManualClock
 from commander.errors import CommanderError, Conflict, InvalidInput
 from commander.vault.session import Vault
 from commander.wire.records import RecordData
 from tests.support.backend_server import running
+from tests.support.sdk_devices import build_world, download, upload
 
 pytestmark = pytest.mark.integration
 
@@ -106,7 +108,8 @@ async def test_parts_of_other_names_are_refused(data: Path, tmp_path: Path) -> N
     """No part of a crafted backup can write outside the directory."""
 
     backup = tmp_path / "b"
-    for name in (b"../evil", b"/etc/evil", b"lock", b""):
+    names = (b"../evil", b"/etc/evil", b"lock", b"", b"files/../../evil", b"files/" + b"0" * 31)
+    for name in names:
         raw = archive.MAGIC + len(name).to_bytes(2, "big") + name + (1).to_bytes(8, "big") + b"x"
         backup.write_bytes(raw + hashlib.sha256(raw).digest())
         with pytest.raises(InvalidInput):
@@ -114,3 +117,31 @@ async def test_parts_of_other_names_are_refused(data: Path, tmp_path: Path) -> N
 
     assert not (tmp_path / "evil").exists()
     assert list(data.iterdir()) == []
+
+
+async def test_attachments_go_along_and_old_ones_do_not_stay(data: Path, tmp_path: Path) -> None:
+    """As ciphertext, 0600; an unfinished upload is left out; what the restored store lacks is gone."""
+    backup, clock = tmp_path / "b", ManualClock()
+    async with running(data, clock) as server:
+        owner = await server.set_up()
+        world = await build_world(server, owner, data, rights=(Right.VIEW, Right.EDIT))
+        device = await world.device()
+        content = device.new_file((await device.newest())["revision"])
+        _, place = await device.call("add_file", **content)
+        assert await upload(world, place["url"], b"x" * 100) == 201
+        (data / "files" / ".new-half").write_bytes(b"half")
+        await asyncio.to_thread(archive.write_backup, data, backup, overwrite=False)
+        second = device.new_file(content["ownerRecordRevision"] + 1)
+        _, place = await device.call("add_file", **second)
+        assert await upload(world, place["url"], b"y" * 100) == 201
+
+    archive.restore_backup(backup, data, overwrite=True)
+
+    (kept,) = (data / "files").iterdir()
+    assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (b"x" * 100, 0o600)
+    async with running(data, clock) as server:
+        world.server = server
+        url = (await device.newest())["files"][0]["url"]
+        assert await download(world, url) == (200, b"x" * 100)
+    assert {path.name for path in data.iterdir()} >= {"server.db", "files", *archive.KEY_FILES}
+    assert not list(data.glob(".restore*"))

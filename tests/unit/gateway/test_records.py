@@ -6,13 +6,16 @@ import msgspec
 import pytest
 
 from commander.authority.refusals import Code
+from commander.authority.statements import Right
+from commander.codec import encode
 from commander.crypto import aead
 from commander.errors import Refused
 from commander.gateway.records import RecordReader, Sealed, open_sealed_record, take_apart
 from commander.gateway.switches import OpenRecord
 from commander.ids import new_uid
 from commander.ksm import payloads
-from commander.wire.seals import RecordVersion
+from commander.wire.seals import RecordVersion, read_record_seal
+from tests.support.device_writes import SdkDevice
 from tests.support.gateway_world import World, database
 
 
@@ -148,3 +151,69 @@ async def test_an_answer_that_was_overtaken_is_no_rollback(world: World) -> None
 
     assert record.seal.revision == 2
     assert answers == []
+
+
+# --- records that Secrets Manager devices wrote --------------------------------------------------
+
+
+def device_of_application(world: World, *, confirmed: bool = True) -> SdkDevice:
+    """A device of the gateway's application that may edit the record's folder."""
+    acme = world.enterprise
+    acme.share(
+        world.alice, world.folder, world.application, Right.VIEW, Right.EDIT, kind="application"
+    )
+    device = SdkDevice(world.application)
+    acme.by(world.alice, device.statement(confirmed=confirmed))
+    return device
+
+
+async def test_what_a_confirmed_device_wrote_is_used(world: World) -> None:
+    """A script that changes a password by an SDK keeps its tunnels."""
+    device = device_of_application(world)
+    world.edit_by_device(world.record, database("127.0.0.1", 6001), device)
+
+    record, _ = await (await reader_of(world)).read(world.record.uid)
+
+    assert record.data.host_and_port() == ("127.0.0.1", 6001)
+
+
+async def test_old_device_write_shown_again_is_refused(world: World) -> None:
+    """By a server that helps: as it was, and as if it were new."""
+    device = device_of_application(world)
+    reader = await reader_of(world)
+    world.edit_by_device(world.record, database("127.0.0.1", 6001), device)
+    old = world.record.version
+    await reader.read(world.record.uid)
+    world.edit_by_device(world.record, database("127.0.0.1", 6002), device)
+    newest = world.record.version
+    await reader.read(world.record.uid)
+    seal = msgspec.structs.replace(
+        read_record_seal(newest.seal),
+        revision=4,
+        prev_hash=newest.seal.digest(),
+        payload_hash=read_record_seal(old.seal).payload_hash,
+    )
+    again = msgspec.structs.replace(old, seal=msgspec.structs.replace(old.seal, body=encode(seal)))
+
+    codes = []
+    for shown in (old, again):
+        world.record.version = shown
+        with pytest.raises(Refused) as caught:
+            await reader.read(world.record.uid)
+        codes.append(caught.value.code)
+
+    assert codes == [Code.SEAL_REVISION, Code.SEAL_BROKEN]
+
+
+async def test_what_an_unconfirmed_device_wrote_is_not_used(world: World) -> None:
+    """Its key is the server's word; once confirmed, the same revision is used."""
+    device = device_of_application(world, confirmed=False)
+    world.edit_by_device(world.record, database("127.0.0.1", 6001), device)
+
+    with pytest.raises(Refused, match="nobody has confirmed") as caught:
+        await (await reader_of(world)).read(world.record.uid)
+
+    assert caught.value.code == Code.SEAL_AUTHOR
+    world.enterprise.by(world.alice, device.statement())
+    record, _ = await (await reader_of(world)).read(world.record.uid)
+    assert record.data.host_and_port() == ("127.0.0.1", 6001)

@@ -431,6 +431,14 @@ def test_device_may_not_move_a_record(shared: Shared) -> None:
         assert refusal(partial(shared.verify, moved, first)) == Code.SEAL_BROKEN
 
 
+def test_device_after_a_move_that_was_not_seen_is_believed(shared: Shared) -> None:
+    """A user moved the record in between; the device's next revision names the new place."""
+    first = shared.create()
+    later = shared.version(shared.update(2), 3, bytes(32), inner_folder="i" * 22)
+
+    assert shared.verify(later, first).revision == 3
+
+
 def test_device_without_edit_right_writes_nothing(shared: Shared) -> None:
     """At the position the server names, which may not go back behind the pinned one."""
     first = shared.create()
