@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from commander.authority.refusals import Code
 from commander.errors import CommanderError, Refused
 from commander.tunnel.path import KIND_TURN, Binding, Path
 from commander.tunnel.transports.ice import AskServer, find_options
+from commander.tunnel.transports.webrtc_engine import load_engine
 
 if TYPE_CHECKING:
     from commander.tunnel.transports.channel import Negotiation
+
+
+NO_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class WebRtcPlan:
@@ -36,18 +41,20 @@ class WebRtcPlan:
 
 
 async def prepare_webrtc(
-    kind: str, offer: bytes, ask: AskServer, tls: ssl.SSLContext | None
+    kind: str,
+    offer: bytes,
+    ask: AskServer,
+    tls: ssl.SSLContext | None,
+    environment: Mapping[str, str] = NO_ENVIRONMENT,
 ) -> WebRtcPlan:
     """
-    Answer an offer of kind "webrtc" or "turn".
+    Answer an offer of kind "webrtc" or "turn"; the environment may choose the library.
 
     Raises Refused(offer-broken) when it does not fit, or no relay can be had.
     """
     try:
         options = await find_options(ask, relay_only=kind == KIND_TURN, tls=tls)
-        # aiortc takes a second and 60 MiB: loaded by the first tunnel that asks for it.
-        webrtc = importlib.import_module("commander.tunnel.transports.webrtc")
-        return WebRtcPlan(await webrtc.accept(offer, options))
+        return WebRtcPlan(await load_engine(environment, options).accept(offer, options))
     except CommanderError as error:
         raise Refused(
             f"the WebRTC offer can't be answered: {error.message}", code=Code.OFFER_BROKEN

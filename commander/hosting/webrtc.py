@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from commander.api.client import Api
 from commander.api.tls import turn_context
 from commander.errors import Refused
 from commander.tunnel.path import KIND_TURN, Binding, Path
 from commander.tunnel.transports.ice import find_options
+from commander.tunnel.transports.webrtc_engine import load_engine
 from commander.wire.calls import ICE, Empty
 
 if TYPE_CHECKING:
     from commander.tunnel.transports.channel import Negotiation
+
+
+NO_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class WebRtcAttempt:
@@ -45,9 +50,11 @@ class WebRtcAttempt:
             await self._negotiation.close()
 
 
-async def begin_webrtc(kind: str, api: Api) -> WebRtcAttempt:
+async def begin_webrtc(
+    kind: str, api: Api, environment: Mapping[str, str] = NO_ENVIRONMENT
+) -> WebRtcAttempt:
     """
-    Offer a path of kind "webrtc" or "turn".
+    Offer a path of kind "webrtc" or "turn"; the environment may choose the library.
 
     Raises Unreachable when the server gives no relays to look with, or nothing can be offered.
     """
@@ -56,6 +63,4 @@ async def begin_webrtc(kind: str, api: Api) -> WebRtcAttempt:
         relay_only=kind == KIND_TURN,
         tls=turn_context(api.server.ca),
     )
-    # aiortc costs a second and 60 MiB: it is loaded by those who ask for it.
-    webrtc = importlib.import_module("commander.tunnel.transports.webrtc")
-    return WebRtcAttempt(await webrtc.offer(options))
+    return WebRtcAttempt(await load_engine(environment, options).offer(options))

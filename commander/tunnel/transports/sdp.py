@@ -199,6 +199,7 @@ _DROPPED: Final = {
     "group": re.compile(r"BUNDLE 0"),
     "msid-semantic": re.compile(r" ?WMS(?: \*)?"),
     "extmap-allow-mixed": re.compile(r""),
+    "cryptex": re.compile(r""),
     "mid": re.compile(r"0"),
     "end-of-candidates": re.compile(r""),
     "ice-options": re.compile(r"[a-z0-9 ]{1,40}"),

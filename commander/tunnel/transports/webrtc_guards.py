@@ -157,6 +157,12 @@ class GuardedSctp(sctp.RTCSctpTransport):
             self.was_ended_by_peer = True
         await super()._receive_chunk(chunk)
 
+    async def _receive_reconfig_param(self, param: Any) -> None:
+        # Native libraries end a channel so: its only stream is over.
+        if isinstance(param, sctp.StreamResetOutgoingParam):
+            self.was_ended_by_peer = True
+        await super()._receive_reconfig_param(param)
+
     async def _receive_data_chunk(self, chunk: sctp.DataChunk) -> None:
         if chunk.stream_id != CHANNEL_ID:
             raise ChannelViolation("data on a second channel")
