@@ -89,7 +89,7 @@ class Network:
     ) -> None:
         server = known_server(config)
         identity = config.identity
-        self._environment = environment
+        self.environment = environment
         self._api = Api(
             open_transport(server, environment),
             server,
@@ -114,7 +114,7 @@ class Network:
 
     async def connect_control(self) -> ControlSocket:
         """A new control socket."""
-        return WebSocketControl(await open_router(self._api, self._environment))
+        return WebSocketControl(await open_router(self._api, self.environment))
 
     async def open_relay(self, conversation: str) -> Path:
         """Our side of a conversation's relay."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from commander.gateway.direct import DirectDoor
-from commander.gateway.webrtc import prepare_webrtc
+from commander.gateway.webrtc import NO_ENVIRONMENT, prepare_webrtc
 from commander.tunnel.path import KIND_DIRECT, KIND_RELAY, KIND_TURN, KIND_WEBRTC, Binding, Path
 from commander.tunnel.transports.ice import AskServer, no_servers
 from commander.wire.commands import Offer
@@ -68,7 +68,8 @@ class NetworkPaths:
     """
     Relay always, WebRTC where its libraries load, direct paths where the owner lets them be.
 
-    `ask` gets the server's STUN and TURN servers, `tls` verifies those over TLS.
+    `ask` gets the server's STUN and TURN servers, `tls` verifies those over TLS;
+    `environment` may choose the WebRTC library.
     """
 
     def __init__(
@@ -78,10 +79,12 @@ class NetworkPaths:
         tls: ssl.SSLContext | None = None,
         *,
         direct: DirectDoor | None = None,
+        environment: Mapping[str, str] = NO_ENVIRONMENT,
     ) -> None:
         self._open_relay = open_relay
         self._ask = ask
         self._tls = tls
+        self._environment = environment
         self._direct = direct if direct is not None and direct.is_allowed else None
 
     @property
@@ -97,4 +100,4 @@ class NetworkPaths:
         if kind == KIND_DIRECT:
             assert self._direct is not None  # only supported kinds are prepared
             return self._direct.prepare(offer.direct)
-        return await prepare_webrtc(kind, offer.webrtc, self._ask, self._tls)
+        return await prepare_webrtc(kind, offer.webrtc, self._ask, self._tls, self._environment)

@@ -83,11 +83,11 @@ async def _begin_direct(network: PathNetwork) -> KindAttempt:
 
 
 async def _begin_webrtc(network: PathNetwork) -> KindAttempt:
-    return _WebRtc(await begin_webrtc(KIND_WEBRTC, network.api))
+    return _WebRtc(await begin_webrtc(KIND_WEBRTC, network.api, network.environment))
 
 
 async def _begin_turn(network: PathNetwork) -> KindAttempt:
-    return _WebRtc(await begin_webrtc(KIND_TURN, network.api))
+    return _WebRtc(await begin_webrtc(KIND_TURN, network.api, network.environment))
 
 
 KINDS: Mapping[str, BeginKind] = {

@@ -223,7 +223,11 @@ async def _build(
         reader=reader,
         sessions=Sessions(clock=clock, write=outbox.write),
         paths=NetworkPaths(
-            network.open_relay, network.ask_for_relays, network.relay_tls, direct=door
+            network.open_relay,
+            network.ask_for_relays,
+            network.relay_tls,
+            direct=door,
+            environment=network.environment,
         ),
         rule=TargetRule(allowances),
         write=outbox.write,

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from commander.tunnel.path import MIN_MESSAGE_BYTES, Path
-from tests.integration.tunnel.webrtc_ends import open_paths
+from tests.integration.tunnel.webrtc_ends import open_fast_paths, open_paths
 from tests.support.direct import direct_paths
 from tests.support.relay_streams import stream_paths
 from tests.support.tunnels import eventually, make_memory_paths, relay
@@ -78,6 +78,12 @@ async def tls_stream_pair() -> AsyncIterator[PathPair]:
         yield paths
 
 
+@asynccontextmanager
+async def fast_webrtc_pair() -> AsyncIterator[PathPair]:
+    async with open_fast_paths() as paths:
+        yield paths
+
+
 MAKERS: dict[str, PairMaker] = {
     "memory": memory_pair,
     "relay": relay_pair,
@@ -85,6 +91,7 @@ MAKERS: dict[str, PairMaker] = {
     "relay-tls-stream": tls_stream_pair,
     "direct": direct_pair,
     "webrtc": webrtc_pair,
+    "webrtc-native": fast_webrtc_pair,
 }
 
 

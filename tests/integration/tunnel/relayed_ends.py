@@ -28,11 +28,15 @@ class Ends:
         answer = relays.answer(now=int(time.time() if now is None else now))
         return {"ice": encode(answer).hex(), "ca": self._ca}
 
-    async def connect(self, relays: Relays) -> tuple[dict[str, Any], float]:
+    async def connect(
+        self, relays: Relays, *, libraries: tuple[str, str] = ("", "")
+    ) -> tuple[dict[str, Any], float]:
         """Offer, answer, channel; the client's report and how long all of it took."""
         began = time.monotonic()
-        offer = await self.client.do(do="offer", **self.ice(relays))
-        answer = await self.gateway.do(do="accept", wire=offer["wire"], **self.ice(relays))
+        offer = await self.client.do(do="offer", library=libraries[0], **self.ice(relays))
+        answer = await self.gateway.do(
+            do="accept", wire=offer["wire"], library=libraries[1], **self.ice(relays)
+        )
         report: dict[str, Any]
         report, _ = await asyncio.gather(
             self.client.do(do="complete", wire=answer["wire"]), self.gateway.do(do="connected")

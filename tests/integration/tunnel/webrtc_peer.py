@@ -2,7 +2,7 @@
 One end of a WebRTC path in a process of its own, told what to do by JSON lines on standard input.
 
     {"do": "offer"} | {"do": "accept", "wire": ...}    answered by {"wire": ...}; both take
-        "ice" (what the server would answer, hex), "relay_only", "ca" and "timeout_s"
+        "ice" (what the server would answer, hex), "relay_only", "ca", "timeout_s", "library"
     {"do": "complete", "wire": ...} | {"do": "connected"}    answered by {"candidates": ...}
     {"do": "transfer", "bytes": ...}    sends and receives so much; answered by digests and lag
     {"do": "bind", "peers": [[host, port], ...]}    answered by the TURN server's codes for them
@@ -30,11 +30,12 @@ from commander.api.tls import turn_context
 from commander.codec import decode
 from commander.errors import CommanderError
 from commander.tunnel.path import DATA_CHANNEL_MESSAGE_BYTES
-from commander.tunnel.transports import channel, webrtc, webrtc_guards
+from commander.tunnel.transports import channel, webrtc_guards
 from commander.tunnel.transports.channel import ChannelPath, Negotiation
 from commander.tunnel.transports.ice import DEFAULT_OPTIONS, WebRtcOptions, ice_options
 from commander.tunnel.transports.webrtc_agent import GuardedTurn
 from commander.tunnel.transports.webrtc_drops import dropped
+from commander.tunnel.transports.webrtc_engine import VARIABLE, Engine, load_engine
 from commander.wire.calls import IceAnswer
 from tests.integration.tunnel.webrtc_ends import LoopLag, Owner
 
@@ -48,13 +49,16 @@ class Peer:
         self.owner = Owner()
         self.log_lines = 0
 
+    def engine(self, order: dict[str, Any]) -> Engine:
+        return load_engine({VARIABLE: order.get("library", "")}, _options(order))
+
     async def do(self, order: dict[str, Any]) -> dict[str, Any]:
         match order["do"]:
             case "offer":
-                self.negotiation = await webrtc.offer(_options(order))
+                self.negotiation = await self.engine(order).offer(_options(order))
             case "accept":
                 wire = bytes.fromhex(order["wire"])
-                self.negotiation = await webrtc.accept(wire, _options(order))
+                self.negotiation = await self.engine(order).accept(wire, _options(order))
             case "complete":
                 assert self.negotiation is not None
                 self.path = await self.negotiation.complete(bytes.fromhex(order["wire"]))
