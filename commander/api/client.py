@@ -48,7 +48,7 @@ _REPEATABLE = frozenset(
     call.path
     for call in (
         calls.INVITATION, calls.LOGIN_CHALLENGE, calls.SESSION, calls.LOG, calls.SYNC,
-        calls.HISTORY, calls.CLIENTS, calls.GATEWAYS, calls.ICE, calls.ENROL_BEGIN,
+        calls.HISTORY, calls.ATTACHMENTS, calls.CLIENTS, calls.GATEWAYS, calls.ICE, calls.ENROL_BEGIN,
         calls.AUDIT_APPEND, calls.AUDIT_READ,
     )
 )  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 
 import httpx
 
@@ -44,17 +46,46 @@ class HttpTransport:
             self._client.build_request("GET", path, timeout=_timeout(timeout_s)), timeout_s
         )
 
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        stall_s: float,
+        headers: Mapping[str, str],
+        body: AsyncIterator[bytes] | None,
+    ) -> AsyncIterator[httpx.Response]:
+        """
+        A request whose body and answer go piece by piece; every step has `stall_s`.
+
+        Raises NotSent, Unreachable.
+        """
+        request = self._client.build_request(
+            method, path, content=body, headers=dict(headers), timeout=_timeout(stall_s)
+        )
+        with self._errors(stall_s):
+            response = await self._client.send(request, stream=True)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+
     async def close(self) -> None:
         """Close all connections; idempotent."""
         await self._client.aclose()
 
     async def _send(self, request: httpx.Request, timeout_s: float) -> HttpAnswer:
-        try:
+        with self._errors(timeout_s):
             response = await self._client.send(request, stream=True)
             try:
                 return HttpAnswer(response.status_code, await self._read(response))
             finally:
                 await response.aclose()
+
+    @contextmanager
+    def _errors(self, timeout_s: float) -> Iterator[None]:
+        try:
+            yield
         except _NOT_SENT as error:
             raise NotSent(self._why(error), hint=self._hint(error)) from error
         except httpx.TimeoutException as error:

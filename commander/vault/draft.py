@@ -73,6 +73,8 @@ class Draft:
         self.removed_clients: list[str] = []
         self.invitations: list[calls.NewInvitation] = []
         self.folder_copies: list[calls.FolderCopy] = []
+        self.attachments: list[calls.NewAttachment] = []
+        self.removed_attachments: list[calls.OldAttachment] = []
 
     @property
     def is_empty(self) -> bool:
@@ -93,6 +95,8 @@ class Draft:
             removed_clients=tuple(self.removed_clients),
             invitations=tuple(self.invitations),
             folder_copies=tuple(self.folder_copies),
+            attachments=tuple(self.attachments),
+            removed_attachments=tuple(self.removed_attachments),
         )
 
     def is_landed(self) -> bool:

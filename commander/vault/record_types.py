@@ -253,7 +253,9 @@ def read_value(given: Assignment) -> Any:
     if given.type in _CHOICES:
         return _choice(given.type, text)
     if given.type in ("file", "fileRef"):
-        raise InvalidInput("attachments are not supported yet", hint="leave file=@PATH out")
+        raise InvalidInput(
+            f"{given.type} is no field to type in", hint="file=@PATH attaches a file"
+        )
     return text
 
 

@@ -104,6 +104,28 @@ class FolderCopy(Message, frozen=True):
     data: bytes
 
 
+class NewAttachment(Message, frozen=True):
+    """
+    An attachment whose bytes are to come (`ATTACHMENTS` says where to), in the form SDKs read.
+
+    `link_key` is GCM(record key, file key), `data` GCM(file key, {"name", "title", "type", "size",
+    "lastModified"}), `size` that of the sealed bytes.
+    """
+
+    file: str
+    record: str
+    link_key: bytes
+    data: bytes
+    size: int
+
+
+class OldAttachment(Message, frozen=True):
+    """An attachment that is removed."""
+
+    file: str
+    record: str
+
+
 class NewClient(Message, frozen=True):
     """
     A client (device) of an application waiting for its one-time token, or one already bound.
@@ -147,6 +169,8 @@ class Commit(Message, frozen=True):
     removed_clients: tuple[str, ...] = ()
     invitations: tuple[NewInvitation, ...] = ()
     folder_copies: tuple[FolderCopy, ...] = ()
+    attachments: tuple[NewAttachment, ...] = ()
+    removed_attachments: tuple[OldAttachment, ...] = ()
 
 
 class CommitAnswer(Message, frozen=True):
@@ -341,6 +365,34 @@ class ClientRow(Message, frozen=True):
     public_key: bytes = b""
 
 
+class AttachmentsRequest(Message, frozen=True):
+    """The attachments of a record."""
+
+    record: str
+
+
+class AttachmentRow(Message, frozen=True):
+    """
+    An attachment as the server has it; keys and data as in `NewAttachment`.
+
+    `place` is a short-lived path: to GET the bytes from when they are `uploaded`, else to POST them
+    to (multipart, part "file"), and empty for who may not.
+    """
+
+    file: str
+    link_key: bytes
+    data: bytes
+    size: int
+    uploaded: bool
+    place: str
+
+
+class AttachmentsAnswer(Message, frozen=True):
+    """All attachments of the record, oldest first."""
+
+    attachments: tuple[AttachmentRow, ...]
+
+
 class ClientsRequest(Message, frozen=True):
     """Clients of one application."""
 
@@ -464,6 +516,7 @@ LOG = Call("log", LogRequest, LogAnswer, "either")
 COMMIT = Call("commit", Commit, CommitAnswer, "device")
 SYNC = Call("sync", SyncRequest, SyncAnswer, "device")
 HISTORY = Call("history", HistoryRequest, HistoryAnswer, "device")
+ATTACHMENTS = Call("attachments", AttachmentsRequest, AttachmentsAnswer, "device")
 CLIENTS = Call("clients", ClientsRequest, ClientsAnswer, "device")
 GATEWAYS = Call("gateways", Empty, GatewaysAnswer, "device")
 ICE = Call("ice", Empty, IceAnswer, "either")

@@ -27,7 +27,7 @@ async def inject(context: Context, arguments: Arguments) -> Result | None:
     template = parse_template(text)
     vault = context.vault
     await vault.refresh()
-    values = await find_values(vault, [(name, place[0]) for place in template.places])
+    values = await find_values(context, [(name, place[0]) for place in template.places])
     filled = template.fill(values)
     if target is None and arguments.format != "table":
         return Text(filled)

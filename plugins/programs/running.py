@@ -38,7 +38,7 @@ async def run(context: Context, arguments: Arguments) -> Exited:
     if templates:
         await vault.refresh()
     wanted = [(name, place[0]) for name, found in templates.items() for place in found.places]
-    values = await find_values(vault, wanted)
+    values = await find_values(context, wanted)
     environment = dict(given)
     for name, template in templates.items():
         environment[name] = check_value(template.fill(values), name)

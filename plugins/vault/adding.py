@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from commander.errors import CommanderError, Conflict, InvalidInput, NotFound, UsageError
 from commander.files import read_private
+from commander.plugin import attachments as transfer
+from commander.plugin.attachments import LocalFile
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 from commander.plugin.results import Done, Plain, Result, Unchanged
+from commander.vault import attachments
 from commander.vault.record_types import (
     MAX_TEXT,
     Assignment,
@@ -27,6 +31,7 @@ from commander.wire.records import RecordData
 from plugins.vault.opened import chosen_folder, current_folder, fresh_vault
 
 MAX_NOTES = 64 * 1024
+_FILE = "file"
 _NO_TYPE = RecordType("record", "", ())
 
 
@@ -35,13 +40,15 @@ async def add(context: Context, arguments: Arguments) -> Result:
     vault = await fresh_vault(context)
     kind = find_type(arguments.text("record_type"))
     title = check_title(arguments.text("title"))
+    files = read_files(arguments)
     fields = await read_fields(context, arguments, kind)
     folder = chosen_folder(context, arguments.text_or_none("folder"))
     notes = _notes(arguments)
     if arguments.flag("if_missing"):
         same = [r for r in vault.view.records_in(folder) if r.data.title == title]
         if same:
-            return _compare(context, same, kind, fields, notes)
+            missing = await _missing_files(vault, same[0], files)
+            return _compare(context, same, kind, fields, notes, missing)
     data = RecordData.create(kind.name, title)
     for given, value in fields:
         assign(data, given, value)
@@ -49,7 +56,33 @@ async def add(context: Context, arguments: Arguments) -> Result:
         data.content["notes"] = notes
     record = await vault.create_record(data, folder)
     context.variables.set("last_record_uid", record.uid)
-    return Done(f"record {title!r} made", _values(vault, record))
+    if files:
+        await transfer.attach(context, record.uid, files)
+    return Done(f"record {title!r} made", _values(vault, vault.get_record(record.uid)))
+
+
+async def _missing_files(vault: Vault, record: OpenRecord, files: Sequence[LocalFile]) -> bool:
+    """Whether a record lacks one of the files, by name and size."""
+    if not files:
+        return False
+    there = {(one.name, one.size) for one in await attachments.list_of(vault, record)}
+    return any((file.new.name, file.new.size) not in there for file in files)
+
+
+def read_files(arguments: Arguments) -> list[LocalFile]:
+    """The files to attach (`file=@PATH`), looked at before anything is changed. Raises UsageError."""
+    found = []
+    for text in arguments.texts("field"):
+        given = parse_assignment(text)
+        if given.type != _FILE:
+            continue
+        if not given.value.startswith("@") or given.label:
+            raise UsageError(
+                f"{text[:60]!r} names no file",
+                hint="file=@PATH attaches one, --remove-file NAME takes one away",
+            )
+        found.append(transfer.read_local(Path(given.value[1:]).expanduser()))
+    return found
 
 
 def _notes(arguments: Arguments) -> str | None:
@@ -75,11 +108,12 @@ def _compare(
     kind: RecordType,
     fields: list[tuple[Assignment, Any]],
     notes: str | None,
+    lacks_files: bool,
 ) -> Result:
     if len(same) > 1:
         raise Conflict(f"there are {len(same)} records {same[0].data.title!r} in that folder")
     record = same[0]
-    differing = _differences(record.data, kind, fields, notes)
+    differing = _differences(record.data, kind, fields, notes) + ["file"] * lacks_files
     if differing:
         raise Conflict(
             f"record {record.data.title!r} is there but differs in {', '.join(differing)}",
@@ -114,9 +148,11 @@ async def update(context: Context, arguments: Arguments) -> Result:
     except InvalidInput:
         # A type of a newer program: its fields are taken as they are named.
         kind = _NO_TYPE
+    files = read_files(arguments)
     fields = await read_fields(context, arguments, kind)
     title, notes = arguments.text_or_none("title"), _notes(arguments)
-    if not fields and title is None and notes is None:
+    removed = await _removed_files(vault, record, arguments)
+    if not (fields or files or removed) and title is None and notes is None:
         raise UsageError(
             "nothing to change was given", hint="for example: record-update -r X login=app"
         )
@@ -132,11 +168,25 @@ async def update(context: Context, arguments: Arguments) -> Result:
 
     revision = arguments.integer_or_none("revision") or 0
     changed = await vault.update_record(record.uid, change, revision=revision)
+    if removed:
+        await attachments.remove(vault, record.uid, removed)
+    if files:
+        await transfer.attach(context, record.uid, files)
+    changed = changed or bool(files or removed)
     newest = vault.get_record(record.uid)
     context.variables.set("last_record_uid", record.uid)
     if not changed:
         return Unchanged(f"record {newest.data.title!r} is so already", _values(vault, newest))
     return Done(f"record {newest.data.title!r} changed", _values(vault, newest))
+
+
+async def _removed_files(vault: Vault, record: OpenRecord, arguments: Arguments) -> list[str]:
+    """UIDs of the files to take away; a UID that the record names needs no word of the server."""
+    wanted = arguments.texts("remove_file")
+    if set(wanted) <= set(attachments.references(record.data)):
+        return list(wanted)
+    found = await attachments.list_of(vault, record)
+    return [attachments.choose(found, text).uid for text in wanted]
 
 
 async def read_fields(
@@ -145,6 +195,7 @@ async def read_fields(
     """All fields given: on the line, from files, from standard input."""
     force = arguments.flag("force")
     on_line = [parse_assignment(text) for text in arguments.texts("field")]
+    on_line = [given for given in on_line if given.type != _FILE]
     if any(given.is_secret for given in on_line):
         context.console.notice(
             "a secret on a command line can be seen by other users of this machine; "

@@ -18,7 +18,7 @@ _FIELDS_HELP = (
     "A field is [f.|c.]TYPE[.LABEL]=VALUE: f. is a standard field, c. a custom one. Values may be\n"
     "$GEN:rand,20 (a random password) or $JSON:{...}; an empty value removes. Secrets do not\n"
     "belong on a command line: --field-file TYPE=PATH reads one from a private file,\n"
-    "--field-stdin TYPE from standard input."
+    "--field-stdin TYPE from standard input. file=@PATH attaches a file."
 )
 
 
@@ -140,6 +140,18 @@ def _reading_commands() -> list[Command | Group]:
             handler=f"{_MODULE}.showing:get",
         ),
         Command(
+            path="download-attachment",
+            aliases=("da",),
+            summary="write attachments of a record to files",
+            example='download-attachment "Orders DB" --file client.pem -o client.pem',
+            arguments=(
+                _RECORD,
+                option("--file", repeat=True, help="name or UID of one (default: all)"),
+                option("--output", "-o", kind=ArgumentKind.PATH, help="a new file, a directory (default: this one), or - for standard output"),
+            ),
+            handler=f"{_MODULE}.downloading:download",
+        ),
+        Command(
             path="search",
             aliases=("s",),
             summary="find records by words or a regular expression",
@@ -225,6 +237,7 @@ def _record_commands() -> list[Command | Group]:
                 option("-r", "--record", kind=ArgumentKind.RECORD, required=True, help="UID, title or path"),
                 option("-t", "--title", help="another title"),
                 option("-n", "--notes", help="other notes"),
+                option("--remove-file", repeat=True, help="take an attachment away: name or UID"),
                 option("--revision", kind=ArgumentKind.INT, help="only if this revision is the newest; else exit 7"),
                 fields,
                 *secret_fields,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from commander.errors import Conflict, NotFound
+from commander.errors import CommanderError, Conflict, NotFound
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 from commander.plugin.results import Column, Document, Plain, Result, Shape, Table, Text
+from commander.vault import attachments
 from commander.vault.record_types import RECORD_TYPES, find_type, masked
 from commander.vault.replica import OpenFolder, OpenRecord
 from commander.vault.session import Vault
@@ -28,13 +29,25 @@ async def get(context: Context, arguments: Arguments) -> Result:
     except NotFound as error:
         return _folder(vault, name, here, error)
     authors = await author_names(vault, [record])
+    files = await _files(context, vault, record)
     return show_record(
         vault,
         record,
         form=arguments.text("format"),
         unmask=arguments.flag("unmask"),
         author=authors[record.author],
+        files=files,
     )
+
+
+async def _files(context: Context, vault: Vault, record: OpenRecord) -> list[Plain]:
+    try:
+        found = await attachments.list_of(vault, record)
+    except CommanderError as error:
+        # The record itself is here and verified; what is missing is said.
+        context.console.notice(f"attachments cannot be listed: {error.message}")
+        return []
+    return [{"uid": one.uid, "name": one.name, "size": one.size} for one in found]
 
 
 def _folder(vault: Vault, name: str, here: str, error: NotFound) -> Result:
@@ -61,7 +74,13 @@ def _folder(vault: Vault, name: str, here: str, error: NotFound) -> Result:
 
 
 def show_record(
-    vault: Vault, record: OpenRecord, *, form: str, unmask: bool, author: str
+    vault: Vault,
+    record: OpenRecord,
+    *,
+    form: str,
+    unmask: bool,
+    author: str,
+    files: list[Plain],
 ) -> Result:
     """A record as detail, json, fields or password; secrets are masked unless asked for."""
     data = record.data
@@ -72,10 +91,12 @@ def show_record(
             raise NotFound(f"record {data.title!r} has no password")
         return Text(password)
     if form == "json":
-        return Document({"record_uid": record.uid, **_content(data, unmask=unmask)})
+        content = _content(data, unmask=unmask)
+        more = {"attachments": files} if files else {}
+        return Document({"record_uid": record.uid, **content, **more})
     if form == "fields":
         return Text("\n".join(field_lines(data, unmask=unmask)))
-    return _detail(vault, record, unmask=unmask, author=author)
+    return _detail(vault, record, unmask=unmask, author=author, files=files)
 
 
 def _content(data: RecordData, *, unmask: bool) -> dict[str, Any]:
@@ -108,7 +129,9 @@ def _values(field: Field, *, unmask: bool) -> list[Any]:
     return values if isinstance(values, list) else []
 
 
-def _detail(vault: Vault, record: OpenRecord, *, unmask: bool, author: str) -> Document:
+def _detail(
+    vault: Vault, record: OpenRecord, *, unmask: bool, author: str, files: list[Plain]
+) -> Document:
     data = record.data
     values: dict[str, Plain] = {
         "uid": record.uid,
@@ -120,6 +143,8 @@ def _detail(vault: Vault, record: OpenRecord, *, unmask: bool, author: str) -> D
         "author": author,
     }
     for field in data.fields():
+        if field["type"] == attachments.FIELD:
+            continue
         shown = [_plain(value) for value in _values(field, unmask=unmask)]
         if shown:
             name = str(field.get("label") or field["type"])
@@ -127,6 +152,10 @@ def _detail(vault: Vault, record: OpenRecord, *, unmask: bool, author: str) -> D
             values[key] = shown[0] if len(shown) == 1 else shown
     if data.notes:
         values["notes"] = data.notes
+    if files:
+        values["attachments"] = [
+            f"{one['name']} ({one['size']} bytes)" for one in files if isinstance(one, dict)
+        ]
     return Document(values, shapes={"modified": Shape.TIME})
 
 

@@ -43,6 +43,7 @@ class Stored:
     settings: dict[str, list[tuple[int, seals.SettingsVersion]]] = field(default_factory=dict)
     applications: dict[str, tuple[int, calls.ApplicationRow]] = field(default_factory=dict)
     clients: dict[str, calls.NewClient] = field(default_factory=dict)
+    attachments: dict[str, calls.NewAttachment] = field(default_factory=dict)
     cursor: int = 0
 
 
@@ -62,6 +63,7 @@ class MemoryServer:
         self.bound: set[str] = set()
         self.bound_keys: dict[str, bytes] = {}
         self.audit: list[bytes] = []
+        self.bytes: dict[str, bytes] = {}
         self.audit_server = "AAAAAAAAAAAAAAAAAAAAAA"
         self.audit_key = SigningKey(bytes(32))
         self.before_answer: Callable[[str, Message], Message] = lambda path, answer: answer
@@ -106,6 +108,10 @@ class MemoryServer:
         for settings in commit.settings:
             self._put(stored.settings, seals.read_settings_seal(settings.seal), settings)
         self._take_applications(commit)
+        for new in commit.attachments:
+            stored.attachments[new.file] = new
+        for old in commit.removed_attachments:
+            stored.attachments.pop(old.file, None)
         self._show_to_new_members(commit)
         return calls.CommitAnswer(state.seq, stored.cursor)
 
@@ -190,6 +196,17 @@ class MemoryServer:
             ),
         )
 
+    def attachments(self, record: str) -> tuple[calls.AttachmentRow, ...]:
+        """Attachments of a record; `bytes` has those that have come."""
+        return tuple(
+            calls.AttachmentRow(
+                new.file, new.link_key, new.data, new.size, new.file in self.bytes,
+                f"/api/rest/sm/v1/files/{new.file}",
+            )
+            for new in self.stored.attachments.values()
+            if new.record == record
+        )  # fmt: skip
+
     def gateways(self) -> tuple[calls.GatewayRow, ...]:
         """All certified gateways."""
         return tuple(
@@ -251,6 +268,8 @@ class MemoryRemote:
         if isinstance(request, calls.HistoryRequest):
             kept = server.stored.records.get(request.record, [])
             return calls.HistoryAnswer(tuple(version for _, version in kept))
+        if isinstance(request, calls.AttachmentsRequest):
+            return calls.AttachmentsAnswer(server.attachments(request.record))
         if isinstance(request, calls.ClientsRequest):
             return calls.ClientsAnswer(
                 tuple(

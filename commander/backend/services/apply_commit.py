@@ -17,7 +17,12 @@ from commander.authority.statements import Access, Kind, Statement
 from commander.backend.core import Core
 from commander.backend.ledger import extend
 from commander.backend.limits import PARTS, STATEMENTS
-from commander.backend.services import commit_access, commit_applications, commit_objects
+from commander.backend.services import (
+    commit_access,
+    commit_applications,
+    commit_attachments,
+    commit_objects,
+)
 from commander.backend.services.draft import Draft
 from commander.backend.storage import changes, grants, statements
 from commander.backend.storage.database import Transaction
@@ -74,6 +79,8 @@ async def apply_commit(
     await commit_applications.add_clients(draft, commit.clients)
     await commit_access.add_invitations(draft, commit.invitations)
     await commit_objects.put_folder_copies(draft, commit.folder_copies)
+    await commit_attachments.put(core, draft, commit.attachments)
+    await commit_attachments.remove(core, transaction, draft, commit)
     await _show_to_new_members(draft, commit.statements)
     transaction.on_commit(lambda: core.ledger.publish(state))
     return CommitAnswer(state.seq, await changes.cursor(transaction.connection))

@@ -33,6 +33,30 @@ class Direction(IntEnum):
 
     UPLOAD = 1
     DOWNLOAD = 2
+    # The same for devices of users; `Ticket.client_id` is then `holder_of` the device.
+    USER_UPLOAD = 3
+    USER_DOWNLOAD = 4
+
+    @property
+    def is_of_user(self) -> bool:
+        """Whether a user's device holds the ticket, not an application's client."""
+        return self in (Direction.USER_UPLOAD, Direction.USER_DOWNLOAD)
+
+    @property
+    def is_upload(self) -> bool:
+        """Which way the bytes go."""
+        return self in (Direction.UPLOAD, Direction.USER_UPLOAD)
+
+
+def holder_of(device: str) -> str:
+    """A user's device where a ticket names a client: its UID, filled up."""
+    raw = base64.urlsafe_b64decode(device + "==")
+    return base64_text.to_standard(raw + bytes(CLIENT_ID_BYTES - len(raw)))
+
+
+def device_of(holder: str) -> str:
+    """The inverse of `holder_of`."""
+    return encoding.to_base64url(base64.b64decode(holder)[:_FILE_BYTES])
 
 
 @dataclass(frozen=True)
@@ -58,9 +82,9 @@ def write_ticket(key: bytes, ticket: Ticket) -> str:
     return encoding.to_base64url(body + kdf.mac(key, "attachment-ticket", body))
 
 
-def read_ticket(key: bytes, text: str, direction: Direction, *, now: int) -> Ticket:
+def read_ticket(key: bytes, text: str, *directions: Direction, now: int) -> Ticket:
     """
-    The ticket behind a text, when it is ours, for this direction, and not too old.
+    The ticket behind a text, when it is ours, for one of these directions, and not too old.
 
     Raises Refused(request-malformed), Refused(request-stale).
     """
@@ -78,7 +102,7 @@ def read_ticket(key: bytes, text: str, direction: Direction, *, now: int) -> Tic
         base64_text.to_standard(rest[:CLIENT_ID_BYTES]),
         int.from_bytes(rest[CLIENT_ID_BYTES:], "big"),
     )
-    if ticket.direction is not direction:
+    if ticket.direction not in directions:
         raise Refused("the address of the attachment is not valid", code=Code.REQUEST_MALFORMED)
     if now >= ticket.ends:
         raise Refused("the address of the attachment is too old", code=Code.REQUEST_STALE)

@@ -6,7 +6,7 @@ from commander.authority.decide import Action
 from commander.authority.refusals import Code
 from commander.backend.core import Core
 from commander.backend.services.devices import access
-from commander.backend.services.devices.tickets import Direction, Ticket, read_ticket
+from commander.backend.services.devices.tickets import Direction, Ticket, device_of, read_ticket
 from commander.backend.storage import attachments, clients
 from commander.backend.storage.attachments import StoredAttachment
 from commander.backend.storage.objects import RECORDS
@@ -23,20 +23,25 @@ async def admit_transfer(
 
     Raises Refused; what is not there answers as what may not be read.
     """
-    ticket = read_ticket(core.ticket_key, text, direction, now=core.now())
+    is_upload = direction.is_upload
+    own = Direction.USER_UPLOAD if is_upload else Direction.USER_DOWNLOAD
+    ticket = read_ticket(core.ticket_key, text, direction, own, now=core.now())
     async with core.database.reading() as connection:
         found = await attachments.find(connection, ticket.file)
         client = await clients.find(connection, ticket.client_id)
         heads = await RECORDS.heads(connection, [found.record] if found else [])
-    if found is None or client is None or heads[found.record].deleted:
+    if found is None or heads[found.record].deleted or found.uploaded is is_upload:
         raise _unknown(ticket)
-    access.check_stated(core.state, client)
-    access.check_time_and_place(client, address, now=core.now())
-    action = Action.EDIT if direction is Direction.UPLOAD else Action.VIEW
-    folder = heads[found.record].folder
-    if not access.may(core.state, client.application, action, folder, now=core.now()):
+    if ticket.direction.is_of_user:
+        principal = device_of(ticket.client_id)
+    elif client is None:
         raise _unknown(ticket)
-    if found.uploaded is (direction is Direction.UPLOAD):
+    else:
+        access.check_stated(core.state, client)
+        access.check_time_and_place(client, address, now=core.now())
+        principal = client.application
+    action = Action.EDIT if is_upload else Action.VIEW
+    if not access.may(core.state, principal, action, heads[found.record].folder, now=core.now()):
         raise _unknown(ticket)
     return found
 

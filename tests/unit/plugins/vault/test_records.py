@@ -26,7 +26,7 @@ ADD = (
 
 def test_declarations_are_sound() -> None:
     """Every handler imports and every example parses as its own command."""
-    assert len(check_plugin(plugin)) == 15
+    assert len(check_plugin(plugin)) == 16
 
 
 async def test_added_record_is_shown(world: World) -> None:
