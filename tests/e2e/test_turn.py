@@ -15,6 +15,7 @@ from tests.support.servers.http import HttpServer, body
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
+RELAY_READY = r"IO method \(admin thread\)"
 PORTS = ("--port", "3478", "--tls-port", "5349")
 
 
@@ -24,9 +25,16 @@ class Site:
 
     lab: NatLab
     product: Product
+    relay_command: list[str]
     relay: Child
     user: User
     http: HttpServer
+
+    def restart_relay(self) -> None:
+        """End coturn, whose relays are gone with it, and start it again."""
+        self.relay.stop()
+        self.relay = self.lab["public"].start(*self.relay_command)
+        self.relay.wait_for_line(RELAY_READY)
 
     def download(self, port: int, target: Path, size: int) -> str:
         """Download with curl on the client; what it complained of."""
@@ -35,8 +43,8 @@ class Site:
         return self.lab["left"].run(*command, check=False, deadline_s=120).stderr
 
 
-def start_relay(lab: NatLab, product: Product, directory: Path) -> tuple[Child, list[str]]:
-    """`commander-server relay-config`, and what it says: how relay and server are started."""
+def relay_words(product: Product, directory: Path) -> tuple[list[str], list[str]]:
+    """What `commander-server relay-config` says: how the relay is started, and the server."""
     done = product.family.run(
         ["commander-server", "relay-config", "--data", product.data,
          "--public-name", PUBLIC_OF_LEFT, "--relay-address", PUBLIC_OF_LEFT, *PORTS],
@@ -44,10 +52,8 @@ def start_relay(lab: NatLab, product: Product, directory: Path) -> tuple[Child, 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     command = done.stdout.partition("start the relay:")[2].splitlines()[0].split()
-    relay = lab["public"].start(*command)
-    relay.wait_for_line(r"IO method \(admin thread\)")
     told = done.stdout.partition("commander-server start …")[2]
-    return relay, told.replace("\\\n", " ").replace("'", "").split()
+    return command, told.replace("\\\n", " ").replace("'", "").split()
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +64,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         Product(directory) as product,
         HttpServer(prefix=lab["right"].prefix) as http,
     ):
-        relay, words = start_relay(lab, product, directory / "owner")
+        command, words = relay_words(product, directory / "owner")
+        relay = lab["public"].start(*command)
+        relay.wait_for_line(RELAY_READY)
         product.start_server(*words, host=lab["public"])
         user = product.set_up(host=lab["left"])
         product.start_gateway(host=lab["right"])
         user.configure_network()
         user.add_target("Wiki", f"127.0.0.1:{http.port}")
-        yield Site(lab, product, relay, user, http)
+        yield Site(lab, product, command, relay, user, http)
 
 
 @pytest.mark.parametrize("path", ["webrtc", "turn"])
@@ -77,5 +85,20 @@ def test_curl_through_the_relay(site: Site, path: str, tmp_path: Path) -> None:
 
     assert target.read_bytes() == body(300_000), complaint
     assert [row["path"] for row in site.user.json("pam", "tunnel", "list")] == [path]
+    tunnel.interrupt()
+    assert tunnel.wait() == 130
+
+
+def test_a_connection_survives_the_relays_restart(site: Site) -> None:
+    """A slow download goes on where it was after coturn was ended and started: no line lost or doubled"""
+    tunnel, port = site.user.start_tunnel("Wiki", "--path", "turn")
+    url = f"http://127.0.0.1:{port}/slow/150"
+    curl = site.lab["left"].start("curl", "-sSN", "--noproxy", "*", "--max-time", "100", url)
+    curl.wait_for_line("line 20")
+
+    site.restart_relay()
+
+    assert curl.wait(deadline_s=110) == 0, curl.output
+    assert curl.lines == [f"line {number}" for number in range(150)]
     tunnel.interrupt()
     assert tunnel.wait() == 130
