@@ -30,6 +30,8 @@ PROBE_TUNNEL_S: Final = 30.0
 CALLS_PER_S: Final = 200.0
 CALLS_BURST: Final = 4000.0
 """Connections that this gateway opens towards clients, to all addresses they name; four a direct path."""
+MAX_META_BYTES: Final = 512
+"""What a client says of a connection."""
 MAX_ATTEMPTS: Final = 3
 """Commands for further paths of one tunnel whose paths are being opened."""
 MAX_COMMANDS_AT_ONCE: Final = 64

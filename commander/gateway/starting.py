@@ -85,7 +85,10 @@ class TunnelStarter:
             asked=asked,
             may_supply=plan.settings.allow_supply_host,
         )
-        connector = TargetConnector(target, self._rule, resolve=self._resolve)
+        further = plan.settings.tunnel.further_ports()
+        connector = TargetConnector(
+            target, self._rule, further_ports=further, resolve=self._resolve
+        )
         await connector.check_now()
         opened = open_offer(plan)
         far_end = connector if plan.genuine.command.action == START_TUNNEL else ProbeEnd()

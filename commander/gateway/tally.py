@@ -7,6 +7,7 @@ import contextlib
 from commander.audit.events import TunnelOutcome, TunnelPaths, clip
 from commander.codec import decode
 from commander.errors import InvalidInput
+from commander.gateway.limits import MAX_META_BYTES
 from commander.gateway.rights import Rights
 from commander.gateway.totals import Totals
 from commander.tunnel.codes import CloseCode
@@ -14,7 +15,6 @@ from commander.tunnel.reports import StreamReport
 from commander.wire.commands import StreamMeta
 
 # A stream's meta is the client's word: bounded here, shown in audit, and decides nothing.
-MAX_META_BYTES = 512
 MAX_PROGRAM = 32
 MAX_PROGRAMS = 8
 MAX_KINDS = 8

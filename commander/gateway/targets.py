@@ -20,11 +20,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from commander.authority.refusals import Code
-from commander.errors import Refused, UsageError
-from commander.gateway.limits import CONNECT_S, MAX_ADDRESSES, RESOLVE_S, RESOLVERS
+from commander.codec import decode
+from commander.errors import InvalidInput, Refused, UsageError
+from commander.gateway.limits import (
+    CONNECT_S,
+    MAX_ADDRESSES,
+    MAX_META_BYTES,
+    RESOLVE_S,
+    RESOLVERS,
+)
 from commander.tunnel.addresses import Address, special_kind, unwrap
 from commander.tunnel.codes import ResetCode, StreamRefused
 from commander.tunnel.target import MakeProtocol, connect_address, refusal_of
+from commander.wire.commands import StreamMeta
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -179,10 +187,12 @@ class TargetConnector:
         target: Target,
         rule: TargetRule,
         *,
+        further_ports: frozenset[int] = frozenset(),
         resolve: Resolve = resolve_name,
         deadline_s: float = CONNECT_S,
     ) -> None:
         self.target = target
+        self._further_ports = further_ports
         self._rule = rule
         self._resolve = resolve
         self._deadline_s = deadline_s
@@ -197,7 +207,7 @@ class TargetConnector:
             addresses = await self._addresses()
         except OSError:
             return
-        if addresses and not self._allowed(addresses):
+        if addresses and not self._allowed(addresses, self.target.port):
             reason = self._rule.reason_against(addresses[0], self.target.port)
             raise Refused(
                 f"target {self.target}: {reason}",
@@ -207,21 +217,34 @@ class TargetConnector:
 
     async def __call__(self, meta: bytes, make_protocol: MakeProtocol) -> None:
         """Resolve, check, and connect to an address that was checked. Raises StreamRefused, OSError."""
+        port = self._port_of(meta)
         try:
             async with asyncio.timeout(self._deadline_s):
-                await self._connect(make_protocol)
+                await self._connect(port, make_protocol)
         except OSError as error:
             raise refusal_of(error) from error
 
-    async def _connect(self, make_protocol: MakeProtocol) -> None:
-        allowed = self._allowed(await self._addresses())
+    def _port_of(self, meta: bytes) -> int:
+        """The port that a stream asks for, if the record names it; without a word the tunnel's own."""
+        try:
+            port = decode(StreamMeta, meta, limit=MAX_META_BYTES).port
+        except InvalidInput:
+            port = 0
+        if port in (0, self.target.port):
+            return self.target.port
+        if port not in self._further_ports:
+            raise StreamRefused(ResetCode.NOT_ALLOWED, f"the record does not name port {port}")
+        return port
+
+    async def _connect(self, port: int, make_protocol: MakeProtocol) -> None:
+        allowed = self._allowed(await self._addresses(), port)
         if not allowed:
             raise StreamRefused(ResetCode.NOT_ALLOWED, "the gateway's rules forbid this address")
         for left in range(len(allowed), 0, -1):
             try:
                 # A dead address leaves time for those after it.
                 async with asyncio.timeout(self._deadline_s / left if left > 1 else None):
-                    await connect_address(allowed[-left], self.target.port, make_protocol)
+                    await connect_address(allowed[-left], port, make_protocol)
             except OSError:
                 if left == 1:
                     raise
@@ -235,6 +258,5 @@ class TargetConnector:
             return await self._resolve(self.target.host, self.target.port)
         return [self.target.host]
 
-    def _allowed(self, addresses: list[str]) -> list[str]:
-        port = self.target.port
+    def _allowed(self, addresses: list[str], port: int) -> list[str]:
         return [text for text in addresses if not self._rule.reason_against(text, port)]

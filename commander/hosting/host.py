@@ -39,6 +39,7 @@ from commander.hosting.hosted import NO_LABEL, HostedTunnel, Label, Notice
 from commander.hosting.journal import remove_old
 from commander.hosting.keeper import Gates, Means, PathKeeper
 from commander.hosting.keeper_plan import AUTO, KeeperPlan, first_kinds, kinds_of_choice
+from commander.hosting.local_end import Entrance
 from commander.hosting.model import Ask, Told, TunnelInfo, match_tunnels
 from commander.hosting.paths import KINDS, BeginKind, PathNetwork
 from commander.hosting.ports import RememberedPorts
@@ -51,7 +52,7 @@ from commander.tunnel.descriptors import (
     raise_descriptor_limit,
     tunnels_that_fit,
 )
-from commander.tunnel.listener import ListenOn, Place
+from commander.tunnel.listener import ListenOn
 from commander.tunnel.unix_place import UnixPlace
 
 MAX_TUNNELS = 2000
@@ -78,26 +79,35 @@ class StartOptions:
     """Listen nowhere; the one stream is made by `HostedTunnel.connect`."""
     beside: bool = False
     """Also listen at the same port of 127.0.0.1, if that is free: where NAME.localhost leads."""
+    further: tuple[tuple[int, int], ...] = ()
+    """More ports of the target: local (0 is the first free one) and remote."""
     label: Label = NO_LABEL
 
-    def places(self, remembered: int = 0) -> tuple[Sequence[Place], ...]:
+    def entrances(self, remembered: int = 0) -> tuple[Sequence[Entrance], ...]:
         """Where to listen, best first."""
         if self.stdio:
             return ()
         if self.unix is not None:
-            return ([UnixPlace(self.unix)],)
+            return ([Entrance(UnixPlace(self.unix))],)
         preferred = self.preferred_port or remembered or None
         place = ListenOn(self.host, self.port or None, preferred, allow_remote=self.allow_remote)
+        more = [
+            Entrance(ListenOn(self.host, local or None, allow_remote=self.allow_remote), remote)
+            for local, remote in self.further
+        ]
         if not self.beside:
-            return ([place],)
-        return ([place, ListenOn(port=self.port)], [place])
+            return ([Entrance(place), *more],)
+        return (
+            [Entrance(place), Entrance(ListenOn(port=self.port)), *more],
+            [Entrance(place), *more],
+        )
 
     def check_local(self) -> None:
         """Raise now what the user has to change, before a gateway is bothered."""
         if not self.stdio:
-            for place in self.places()[-1]:
-                place.bind().close()
-                place.release()
+            for entrance in self.entrances()[-1]:
+                entrance.place.bind().close()
+                entrance.place.release()
 
 
 @dataclass
@@ -313,7 +323,7 @@ class Hosting:
             await keeper.first(attempt, accepted)
             remembered = self._ports.get(request.record) if options.reuse_port else 0
             if not options.stdio:
-                await tunnel.listen(*options.places(remembered))
+                await tunnel.listen(*options.entrances(remembered))
         except (SealBroken, InvalidInput) as error:
             await tunnel.close(CloseCode.HELLO_FAILED, "the far end is not the gateway")
             raise Tampered(

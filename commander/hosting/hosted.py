@@ -11,12 +11,19 @@ from commander.errors import Conflict, NotAllowed
 from commander.hosting.conversation import Accepted, TunnelRequest
 from commander.hosting.journal import CLOSED, OPENED, Journal, Value
 from commander.hosting.keeper import PathKeeper
-from commander.hosting.local_end import Caller, LocalEnds
-from commander.hosting.model import ENDED, OPEN, RESUMING, LinkInfo, StreamInfo, TunnelInfo
+from commander.hosting.local_end import Caller, Entrance, LocalEnds
+from commander.hosting.model import (
+    ENDED,
+    OPEN,
+    RESUMING,
+    LinkInfo,
+    LocalPort,
+    StreamInfo,
+    TunnelInfo,
+)
 from commander.ids import new_uid
 from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.engine import TunnelEnd
-from commander.tunnel.listener import Place
 from commander.tunnel.peer import Address
 from commander.tunnel.pipe import Pipe
 from commander.tunnel.reports import LinkReport, StreamReport, TunnelLimits
@@ -71,7 +78,7 @@ class HostedTunnel:
         self._keeper: PathKeeper | None = None
         self._interruptions = 0
         self._address: Address = ("", 0)
-        self._also: tuple[str, ...] = ()
+        self._also: tuple[LocalPort, ...] = ()
         self._reason = ""
         self._journal = Journal(paths.tunnel_log(self.uid), clock)
         self.end = TunnelEnd(
@@ -107,24 +114,28 @@ class HostedTunnel:
         """Write a line into the tunnel's log."""
         self._journal.write(event, **values)
 
-    async def listen(self, *attempts: Sequence[Place]) -> None:
+    async def listen(self, *attempts: Sequence[Entrance]) -> None:
         """
-        Open the local end at the first of these sets of places that is free.
+        Open the local end at the first of these sets of entrances that is free.
 
         Raises what the last one raised: Conflict when it is taken, NotAllowed, InvalidInput.
         """
         *earlier, last = attempts
-        for places in earlier:
+        for entrances in earlier:
             try:
-                self._listen(places)
+                self._listen(entrances)
             except (Conflict, NotAllowed):
                 continue
             return
         self._listen(last)
 
-    def _listen(self, places: Sequence[Place]) -> None:
-        first, *also = self._ends.open(places)
-        self._address, self._also = first, tuple(f"{host}:{port}" for host, port in also)
+    def _listen(self, entrances: Sequence[Entrance]) -> None:
+        first, *also = self._ends.open(entrances)
+        self._address = first
+        self._also = tuple(
+            LocalPort(address[0], address[1], entrance.remote_port)
+            for address, entrance in zip(also, entrances[1:], strict=True)
+        )
         self._journal.write(
             OPENED,
             record=self.request.record,

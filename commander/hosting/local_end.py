@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from commander.codec import encode
@@ -28,6 +29,15 @@ class Caller:
     pid: int = 0
     uid: int | None = None
     address: Address = ("", 0)
+    remote_port: int = 0
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """A place to listen at, and the port of the target that it leads to; 0 is the tunnel's own."""
+
+    place: Place
+    remote_port: int = 0
 
 
 class LocalEnds:
@@ -58,12 +68,13 @@ class LocalEnds:
         """Whose they were, as far as that could be seen; ascending."""
         return self._refusals.uids
 
-    def open(self, places: Sequence[Place]) -> list[Address]:
-        """Listen at each place, or at none: raises what `Place.bind` raises."""
+    def open(self, entrances: Sequence[Entrance]) -> list[Address]:
+        """Listen at each entrance, or at none: raises what `Place.bind` raises."""
         opened = []
         try:
-            for place in places:
-                listener = LocalListener(place, self.accept, self)
+            for entrance in entrances:
+                accept = partial(self.accept, remote_port=entrance.remote_port)
+                listener = LocalListener(entrance.place, accept, self)
                 opened.append(listener.open())
                 self._listeners.append(listener)
         except BaseException:
@@ -78,14 +89,15 @@ class LocalEnds:
             listener.close()
         self._refusals.tell_rest()
 
-    def accept(self, peer: Peer) -> asyncio.BaseProtocol:
-        """The protocol for a connection of our own user."""
+    def accept(self, peer: Peer, *, remote_port: int = 0) -> asyncio.BaseProtocol:
+        """The protocol for a connection of our own user; `remote_port` 0 is the tunnel's own."""
         found = self._programs.find(peer)
-        return self.connect(Caller(found.name, found.pid, peer.uid, peer.address))
+        caller = Caller(found.name, found.pid, peer.uid, peer.address, remote_port)
+        return self.connect(caller)
 
     def connect(self, caller: Caller) -> Pipe:
         """The stream of a connection that came through no listener."""
-        pipe = self._pipe(encode(StreamMeta(caller.program[:64])))
+        pipe = self._pipe(encode(StreamMeta(caller.program[:64], caller.remote_port)))
         self._fresh[pipe] = caller
         return pipe
 

@@ -29,6 +29,14 @@ class StreamInfo(msgspec.Struct, frozen=True):
     """Where it came from; empty for a Unix socket."""
 
 
+class LocalPort(msgspec.Struct, frozen=True):
+    """A further local port, and the target's port that it leads to; 0 is the tunnel's own."""
+
+    host: str
+    port: int
+    remote_port: int = 0
+
+
 class LinkInfo(msgspec.Struct, frozen=True):
     """
     One live carrier of a tunnel; those of one `group` carry together. Bytes are sealed ones.
@@ -82,8 +90,8 @@ class TunnelInfo(msgspec.Struct, frozen=True):
     """The Unix socket it listens at; then `local_host` is the same and `local_port` 0."""
     local_name: str = ""
     """Its name under `localhost` (--natural)."""
-    also: tuple[str, ...] = ()
-    """Further local addresses, as host:port."""
+    also: tuple[LocalPort, ...] = ()
+    """Further local ports."""
     refused: int = 0
     """Connections of other users, closed before a byte was forwarded."""
     refused_uids: tuple[int, ...] = ()

@@ -208,10 +208,16 @@ def open_reply(
     return reply
 
 
-class StreamMeta(Message, frozen=True):
-    """What a client says of a connection when it opens a stream: for audit, never for a decision."""
+class StreamMeta(Message, frozen=True, omit_defaults=True):
+    """
+    What a client says of a connection when it opens a stream.
+
+    `program` is for audit, never for a decision. `port` asks for one of the further ports that the
+    record's settings name; 0, which is left out, for the tunnel's own.
+    """
 
     program: str
+    port: int = 0
 
 
 # --- between client, router and gateway, on the control WebSocket -------------------------------

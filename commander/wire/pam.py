@@ -8,7 +8,7 @@ a gateway refuses settings it can't parse, a client keeps them untouched.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -42,6 +42,17 @@ def parse_paths(text: str) -> tuple[str, ...]:
     return tuple(kind for kind in PATHS if kind in kinds)
 
 
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+MAX_PORT_PAIRS = 16
+
+
+class PortPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A further port of the same target; `local` 0: automatic."""
+
+    remote: Port
+    local: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+
+
 class TunnelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`remote_port` 0: the record's own; `local_port` 0: automatic."""
 
@@ -49,6 +60,12 @@ class TunnelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     remote_port: int = 0
     local_port: int = 0
     reuse_port: bool = True
+    ports: Annotated[tuple[PortPair, ...], msgspec.Meta(max_length=MAX_PORT_PAIRS)] = ()
+    """Opened beside the main one, by the same tunnel."""
+
+    def further_ports(self) -> frozenset[int]:
+        """The remote ports of the pairs."""
+        return frozenset(pair.remote for pair in self.ports)
 
 
 class ResourceSettings(

@@ -174,3 +174,21 @@ class HttpServerOn(HttpServer):
     def __init__(self, port: int) -> None:
         super().__init__()
         self.port = port
+
+
+def test_several_ports_of_one_target(setting: Setting) -> None:
+    """edit --add-port: opened with the tunnel, each to its own port; taken away by --remove-port."""
+    with HttpServer() as first, HttpServer() as second:
+        setting.ann.add_target("Two ports", f"127.0.0.1:{first.port}")
+        setting.ann("pam", "tunnel", "edit", "Two ports", "--add-port", f"auto:{second.port}")
+        script = f"curl -sS --noproxy '*' http://$PAM_HOST:$PAM_PORT_{second.port}/hello"
+        both = setting.ann.run("pam", "tunnel", "start", "Two ports", "--run", script)
+        seen = second.log
+        setting.ann("pam", "tunnel", "edit", "Two ports", "--remove-port", str(second.port))
+        gone = setting.ann.run(
+            "pam", "tunnel", "start", "Two ports", "--run", f"env | grep -c PAM_PORT_{second.port}"
+        )
+
+    assert (both.returncode, both.stdout) == (0, "hello"), both.stderr
+    assert "/hello" in seen
+    assert gone.stdout == "0\n"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from commander.errors import InvalidInput, UsageError
+from commander.errors import Conflict, InvalidInput, NotFound, UsageError
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 from commander.plugin.results import Done, Plain, Result, Unchanged
 from commander.vault.session import Vault
 from commander.wire.pam import (
+    MAX_PORT_PAIRS,
     ConfigurationSettings,
     PamSettings,
+    PortPair,
     ResourceSettings,
     TunnelSettings,
     parse_paths,
@@ -47,7 +51,7 @@ async def edit(context: Context, arguments: Arguments) -> Result:
 
 
 def _tunnel(before: TunnelSettings, arguments: Arguments) -> TunnelSettings:
-    changes: dict[str, bool | int] = {}
+    changes: dict[str, bool | int | tuple[PortPair, ...]] = {}
     if arguments.flag("enable_tunneling") or arguments.flag("disable_tunneling"):
         changes["enabled"] = arguments.flag("enable_tunneling")
     remote, local = arguments.text_or_none("remote_port"), arguments.text_or_none("local_port")
@@ -58,7 +62,44 @@ def _tunnel(before: TunnelSettings, arguments: Arguments) -> TunnelSettings:
     reuse = arguments.text_or_none("reuse_port")
     if reuse is not None:
         changes["reuse_port"] = reuse == "on"
+    ports = change_ports(before.ports, arguments.texts("add_port"), arguments.texts("remove_port"))
+    if ports != before.ports:
+        changes["ports"] = ports
     return msgspec.structs.replace(before, **changes)
+
+
+def change_ports(
+    before: tuple[PortPair, ...], added: Sequence[str], removed: Sequence[str]
+) -> tuple[PortPair, ...]:
+    """
+    Add LOCAL:REMOTE pairs (or REMOTE alone) and remove them by the same words, or by REMOTE.
+
+    Each remote port is there once: to change a pair, remove it and add it anew. Raises NotFound,
+    Conflict, InvalidInput.
+    """
+    pairs = {pair.remote: pair for pair in before}
+    for text in removed:
+        wanted = _parse_pair(text)
+        found = pairs.get(wanted.remote)
+        if found is None or (":" in text and found != wanted):
+            raise NotFound(f"there is no port pair {text!r}", hint="pam tunnel edit without it")
+        del pairs[wanted.remote]
+    for text in added:
+        pair = _parse_pair(text)
+        there = pairs.setdefault(pair.remote, pair)
+        if there != pair:
+            raise Conflict(
+                f"port {pair.remote} has local port {there.local or 'auto'} already",
+                hint=f"--remove-port {pair.remote} first",
+            )
+    if len(pairs) > MAX_PORT_PAIRS:
+        raise InvalidInput(f"a record has at most {MAX_PORT_PAIRS} further ports")
+    return tuple(pairs.values())
+
+
+def _parse_pair(text: str) -> PortPair:
+    local, _, remote = text.rpartition(":")
+    return PortPair(parse_port(remote), 0 if local in ("", "auto") else parse_port(local))
 
 
 def _links(context: Context, arguments: Arguments) -> dict[str, str | bool | tuple[str, ...]]:
@@ -96,6 +137,7 @@ def _summary(vault: Vault, record: str) -> dict[str, Plain]:
         "tunneling": "on" if settings.tunnel.enabled else "off",
         "remote_port": settings.tunnel.remote_port or "record",
         "local_port": settings.tunnel.local_port or "auto",
+        "ports": [f"{pair.local or 'auto'}:{pair.remote}" for pair in settings.tunnel.ports],
         "reuse_port": "on" if settings.tunnel.reuse_port else "off",
         "allow_supply_host": "on" if settings.allow_supply_host else "off",
         "paths": ",".join(settings.paths) or "all",

@@ -31,7 +31,11 @@ def describe_endpoint(
         "port": tunnel.local_port,
         "unix": tunnel.unix,
         "name": tunnel.local_name,
-        "also": list(tunnel.also),
+        "ports": [
+            {"host": port.host, "port": port.port, "remote_port": port.remote_port}
+            for port in tunnel.also
+            if port.remote_port
+        ],
         "remote": tunnel.remote,
         "path": tunnel.path,
         "gateway_uid": tunnel.gateway,
@@ -39,6 +43,11 @@ def describe_endpoint(
         "connect": connect,
     }
     steps = [("Connect", connect)] if connect else []
+    steps += [
+        (f"Port {port.remote_port} of the target", f"{_address(port.host)}:{port.port}")
+        for port in tunnel.also
+        if port.remote_port
+    ]
     steps += _name_lines(tunnel, record, resolved)
     return Document(values, text=_box(tunnel, steps))
 
@@ -49,7 +58,7 @@ def _name_lines(
     if not tunnel.local_name:
         return []
     host, port = tunnel.local_host, tunnel.local_port
-    is_beside = f"127.0.0.1:{port}" in tunnel.also
+    is_beside = any((one.host, one.port) == ("127.0.0.1", port) for one in tunnel.also)
     lines = explain_name(tunnel.local_name, host, port, resolved=resolved, is_beside=is_beside)
     certificate = certificate_line(tunnel.remote, host, port, client_program(tunnel, record))
     return [*lines, certificate] if certificate else lines
@@ -140,8 +149,8 @@ def _postgres_socket(path: str) -> tuple[str, str] | None:
 
 def client_variables(tunnel: TunnelInfo, record: RecordData, *, user: str) -> dict[str, str]:
     """
-    Variables for `--run`: PAM_HOST and PAM_PORT, or PAM_SOCKET for a Unix socket, and those that the
-    fitting client reads.
+    Variables for `--run`: PAM_HOST and PAM_PORT, or PAM_SOCKET for a Unix socket, PAM_PORT_N for the
+    target's further port N, and those that the fitting client reads.
     """
     host, port, program = tunnel.local_host, str(tunnel.local_port), client_program(tunnel, record)
     variables = {"PAM_TUNNEL": tunnel.tunnel}
@@ -150,6 +159,9 @@ def client_variables(tunnel: TunnelInfo, record: RecordData, *, user: str) -> di
         host, port = (_postgres_socket(tunnel.unix) if program == "psql" else None) or ("", "")
     else:
         variables |= {"PAM_HOST": host, "PAM_PORT": port}
+        variables |= {
+            f"PAM_PORT_{one.remote_port}": str(one.port) for one in tunnel.also if one.remote_port
+        }
     own: dict[str, str] = {}
     if program == "psql" and host:
         own = {"PGHOST": host, "PGPORT": port, "PGUSER": user, "PGDATABASE": _database(record)}

@@ -81,6 +81,7 @@ def start_options(context: Context, plan: Plan, end: LocalEnd, manner: Manner) -
         new=True,
         unix=end.unix,
         stdio=end.stdio,
+        further=_further(plan, end),
         label=manner.label,
     )
     if not end.natural:
@@ -95,6 +96,14 @@ def start_options(context: Context, plan: Plan, end: LocalEnd, manner: Manner) -
         reuse_port=False,
         beside=True,
         label=replace(manner.label, local_name=f"{natural.name}.localhost"),
+    )
+
+
+def _further(plan: Plan, end: LocalEnd) -> tuple[tuple[int, int], ...]:
+    """The record's further ports, as local and remote; beside a natural end the target's own."""
+    return tuple(
+        (pair.remote if end.natural else pair.local, pair.remote)
+        for pair in plan.settings.tunnel.ports
     )
 
 

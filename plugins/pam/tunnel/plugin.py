@@ -196,6 +196,15 @@ _EDIT = Command(
         ),
         option("--remote-port", help="a port, or `record` for the record's own"),
         option("--local-port", help="a port, or `auto`"),
+        option(
+            "--add-port",
+            repeat=True,
+            metavar="LOCAL:REMOTE",
+            help="a further port of the target, opened with the tunnel; LOCAL may be `auto`",
+        ),
+        option(
+            "--remove-port", repeat=True, metavar="[LOCAL:]REMOTE", help="take such a port away"
+        ),
         option("--reuse-port", choices=("on", "off"), help="take the port this record had last"),
         option("--administrative-credential", kind=ArgumentKind.RECORD, help="pamUser record"),
         option("--launch-credential", kind=ArgumentKind.RECORD, help="pamUser record"),

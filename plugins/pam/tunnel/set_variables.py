@@ -37,6 +37,9 @@ def set_variables(members: Sequence[NamedTunnel]) -> dict[str, str]:
         variables[f"{prefix}_HOST"] = tunnel.local_host
         variables[f"{prefix}_PORT"] = str(tunnel.local_port)
         variables[f"{prefix}_ADDRESS"] = local_address(tunnel)
+        for port in tunnel.also:
+            if port.remote_port:
+                variables[f"{prefix}_PORT_{port.remote_port}"] = str(port.port)
     clients = Counter(client_program(member.tunnel, member.record) for member in members)
     for member in members:
         own = client_variables(member.tunnel, member.record, user=member.user)

@@ -58,7 +58,10 @@ def describe_tunnel(tunnel: TunnelInfo, now: float) -> Document:
         "generation": tunnel.generation,
         "name": tunnel.name or tunnel.local_name,
         "file": tunnel.file,
-        "also": list(tunnel.also),
+        "also": [
+            f"{port.host}:{port.port}" + (f" to {port.remote_port}" if port.remote_port else "")
+            for port in tunnel.also
+        ],
         "refused": tunnel.refused,
         "refused_uids": list(tunnel.refused_uids),
         "limits": {

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from commander.authority.refusals import Code
+from commander.codec import encode
 from commander.errors import Refused, UsageError
 from commander.gateway.targets import (
     Target,
@@ -12,6 +15,8 @@ from commander.gateway.targets import (
     normal_host,
     parse_allowance,
 )
+from commander.tunnel.codes import ResetCode, StreamRefused
+from commander.wire.commands import StreamMeta
 
 FORBIDDEN = [
     "127.0.0.1", "127.255.255.254", "::1", "::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1",
@@ -153,3 +158,35 @@ async def test_a_slow_resolver_does_not_refuse() -> None:
         raise TimeoutError
 
     await TargetConnector(Target("db", 22), TargetRule(), resolve=resolve).check_now()
+
+
+@pytest.mark.parametrize("port", [0, 22, 8080])
+async def test_a_stream_reaches_the_ports_that_the_record_names(port: int) -> None:
+    """The tunnel's own, by its number or by none, and each further one; checked like the first."""
+    asked: list[tuple[str, int]] = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append((host, port))
+        return ["169.254.169.254"]
+
+    connector = TargetConnector(
+        Target("db", 22), TargetRule(), further_ports=frozenset({8080}), resolve=resolve
+    )
+    with pytest.raises(StreamRefused, match="rules forbid this address"):
+        await connector(encode(StreamMeta("psql", port)), asyncio.Protocol)
+    assert asked
+
+
+@pytest.mark.parametrize("port", [-1, 1, 23, 8081, 65536, 2**40])
+async def test_a_stream_reaches_no_other_port(port: int) -> None:
+    """The client's word is checked before a name is resolved."""
+
+    async def resolve(host: str, port: int) -> list[str]:
+        raise AssertionError("nothing is resolved for it")
+
+    connector = TargetConnector(
+        Target("db", 22), TargetRule(), further_ports=frozenset({8080}), resolve=resolve
+    )
+    with pytest.raises(StreamRefused) as caught:
+        await connector(encode(StreamMeta("psql", port)), asyncio.Protocol)
+    assert caught.value.reset_code is ResetCode.NOT_ALLOWED

@@ -22,6 +22,7 @@ from commander.wire.commands import (
     OfferAnswer,
     Reply,
     Send,
+    StreamMeta,
     Undeliverable,
     command_hash,
     open_command,
@@ -183,3 +184,11 @@ def test_offers_carry_where_a_direct_path_may_go() -> None:
     assert decode(Offer, encode(offer)) == offer
     with pytest.raises(InvalidInput, match="canonical"):
         decode(Offer, msgspec.msgpack.encode({"kinds": [], "webrtc": b"", "direct": b""}))
+
+
+def test_a_stream_of_the_tunnels_own_port_says_nothing_of_ports() -> None:
+    """What gateways that know one port read is what they always read."""
+    assert encode(StreamMeta("psql")) == encode({"program": "psql"})
+    assert decode(StreamMeta, encode(StreamMeta("psql", 8080)), limit=512).port == 8080
+    with pytest.raises(InvalidInput):
+        decode(StreamMeta, encode({"program": "psql", "port": 0}), limit=512)

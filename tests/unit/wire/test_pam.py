@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from commander.errors import InvalidInput
 from commander.wire.pam import (
+    MAX_PORT_PAIRS,
     SWITCHES,
     ConfigurationSettings,
+    PortPair,
     ResourceSettings,
     TunnelSettings,
     parse_paths,
@@ -81,3 +83,21 @@ def test_an_unknown_kind_of_path_is_refused(text: str) -> None:
     """Nothing is guessed: a rule that is not what was meant would open or close a network."""
     with pytest.raises(InvalidInput, match="no kind of path"):
         parse_paths(text)
+
+
+def test_port_pairs_are_bounded() -> None:
+    """Sixteen pairs of real ports; without any the settings read as before."""
+    pairs = tuple(PortPair(remote) for remote in range(1, MAX_PORT_PAIRS + 1))
+    settings = ResourceSettings(tunnel=TunnelSettings(enabled=True, ports=pairs))
+
+    read = parse_settings(serialize_settings(settings))
+
+    assert read == settings
+    assert settings.tunnel.further_ports() == frozenset(range(1, 17))
+    assert b"ports" not in serialize_settings(ResourceSettings(tunnel=TunnelSettings(enabled=True)))
+    for ports in ('[{"remote":0}]', '[{"remote":65536}]', '[{"remote":1,"local":-1}]', "[{}]"):
+        with pytest.raises(InvalidInput):
+            parse_settings(b'{"type":"resource","tunnel":{"ports":' + ports.encode() + b"}}")
+    too_many = TunnelSettings(ports=(*pairs, PortPair(99)))
+    with pytest.raises(InvalidInput):
+        parse_settings(serialize_settings(ResourceSettings(tunnel=too_many)))

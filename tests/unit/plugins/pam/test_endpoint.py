@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from commander.hosting.model import TunnelInfo
+from commander.hosting.model import LocalPort, TunnelInfo
 from commander.wire.records import RecordData
 from plugins.pam.tunnel.endpoint import (
     client_program,
@@ -135,7 +135,7 @@ def test_a_natural_endpoint_says_what_its_name_is_good_for() -> None:
         info("db.corp:5432", "127.80.1.2"),
         local_port=5432,
         local_name="orders-db.localhost",
-        also=("127.0.0.1:5432",),
+        also=(LocalPort("127.0.0.1", 5432), LocalPort("127.80.1.2", 8080, 8080)),
     )
     document = describe_endpoint(natural, orders, user="app", resolved=())
 
@@ -143,3 +143,8 @@ def test_a_natural_endpoint_says_what_its_name_is_good_for() -> None:
     assert "127.80.1.2:5432" in document.text
     assert "works in browsers and curl" in document.text
     assert "As db.corp              : psql" in document.text
+    assert "Port 8080 of the target : 127.80.1.2:8080" in document.text
+    assert document.values["ports"] == [
+        {"host": "127.80.1.2", "port": 8080, "remote_port": 8080},
+    ]  # fmt: skip
+    assert client_variables(natural, orders, user="app")["PAM_PORT_8080"] == "8080"
