@@ -11,7 +11,7 @@ from pathlib import Path
 from commander.backend.core import Core
 from commander.errors import Refused
 from commander.metrics.definitions import Readings, tally
-from commander.metrics.server import CODES, DELIVERED, ENDS, RELAY_ENDS
+from commander.metrics.server import CODES, DELIVERED, ENDS, RELAY_ENDS, STRANGER_ENDS
 from commander.router.app import Router
 
 PROBE_NAME = ".writable"
@@ -37,6 +37,7 @@ def read_server(core: Core, router: Router) -> Readings:
         "commander_relay_pairs": float(router.relays.pairs()),
         "commander_relay_pairings_total": float(relay["paired"]),
         "commander_relay_sockets_ended_total": tally(relay, RELAY_ENDS, leave_out=("paired",)),
+        "commander_relay_strangers_total": tally(router.streams.counters, STRANGER_ENDS),
         "commander_relay_bytes_total": float(router.relays.copied_bytes),
         "commander_api_answers_total": tally(core.answers, ("ok", *CODES)),
         "commander_store_errors_total": float(core.database.faults),

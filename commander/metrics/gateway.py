@@ -11,7 +11,7 @@ ENDS = (
     "revoked", "limit", "internal", *map(str, Code), OTHER,
 )  # fmt: skip
 """Why a tunnel ended: a close code of the tunnel, or the refusal that took its right away."""
-PATHS = ("direct", "relay", "webrtc", OTHER)
+PATHS = ("direct", "relay", "turn", "webrtc", OTHER)
 MISHAPS = ("undeliverable", "dropped", "replies-lost", "refusals-not-audited")
 ACCEPTED = "accepted"
 

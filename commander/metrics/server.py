@@ -9,6 +9,7 @@ CODES = (*map(str, Code), OTHER)
 ENDS = ("closed", "fenced", "no-hello", "peer-mistake", "slow-reader")
 """How a control socket ended: by the peer or us, by a second process, or for a fault of the peer."""
 DELIVERED = "delivered"
+STRANGER_ENDS = ("broken", "late", "too-many", OTHER)
 RELAY_ENDS = ("ended", "pair-timeout", OTHER)
 
 METRICS: tuple[Metric, ...] = (
@@ -49,7 +50,7 @@ METRICS: tuple[Metric, ...] = (
         "commander_router_conversations", Kind.GAUGE,
         "Pairs of device and gateway that may write to each other now.",
     ),
-    Metric("commander_relay_sockets", Kind.GAUGE, "Relay WebSockets open now, paired or waiting."),
+    Metric("commander_relay_sockets", Kind.GAUGE, "Relay connections open now, streams and WebSockets, paired or waiting."),
     Metric(
         "commander_relay_pairs", Kind.GAUGE, "Tunnel paths that go through this server's relay now."
     ),
@@ -58,8 +59,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "commander_relay_sockets_ended_total", Kind.COUNTER,
-        "Relay WebSockets that ended by cause; pair-timeout waited in vain for the other side.",
+        "Relay connections that ended, by cause; pair-timeout waited in vain for the other side.",
         {"cause": RELAY_ENDS},
+    ),
+    Metric(
+        "commander_relay_strangers_total", Kind.COUNTER,
+        "Relay streams given up before they were let in: a broken or late prefix, too many, or refused.",
+        {"cause": STRANGER_ENDS},
     ),
     Metric(
         "commander_relay_bytes_total", Kind.COUNTER,

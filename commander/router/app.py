@@ -28,7 +28,6 @@ from commander.router.sockets import (
     SOCKET_ENDED,
     authorise,
     deny,
-    expect_little,
     peer_address,
     status_of,
 )
@@ -92,7 +91,6 @@ class Router:
         principal = await self._admit(websocket, ROUTER_SUBPROTOCOL)
         if principal is None:
             return
-        expect_little(websocket)
         connection = Connection(
             websocket, principal, peer_address(websocket), int(self._clock.now())
         )

@@ -8,7 +8,6 @@ peer that no close handshake reaches; and it does not take a peer for dead whose
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Final
 
 from uvicorn._types import ASGISendEvent
@@ -18,7 +17,7 @@ from websockets.http11 import Request
 
 from commander.router.limits import CLOSE_S
 from commander.router.protocol import Allowance
-from commander.router.sockets import ABORT_EXTENSION, QUIET_EXTENSION
+from commander.router.sockets import ABORT_EXTENSION
 from commander.wire.commands import ROUTED_LIMIT
 
 MAX_MESSAGE_BYTES: Final = ROUTED_LIMIT
@@ -27,27 +26,8 @@ MAX_FRAGMENTS: Final = 64
 PINGS_PER_S: Final = 2.0
 PINGS_BURST: Final = 20.0
 """Pings that a peer may send; honest ones send one every few seconds."""
-QUIET_BUFFER_BYTES: Final = 8 * 1024
 PING_INTERVAL_S: Final = 8.0
 PING_TIMEOUT_S: Final = 12.0
-
-
-def shrink_tls_buffer(transport: object) -> bool:
-    """
-    Let a TLS connection that carries little read in small pieces; tells whether it could be done.
-
-    asyncio gives each TLS connection a buffer of 256 KiB, all of it touched, which is four fifths
-    of what an idle control socket costs (tests/soak/websockets.py). There is no setting for it.
-    Call it outside of the connection's own callbacks.
-    """
-    protocol: Any = getattr(transport, "_ssl_protocol", None)
-    known = ("max_size", "_ssl_buffer", "_ssl_buffer_view")
-    if not all(hasattr(protocol, name) for name in known):
-        return False
-    buffer = bytearray(QUIET_BUFFER_BYTES)
-    protocol.max_size = QUIET_BUFFER_BYTES
-    protocol._ssl_buffer, protocol._ssl_buffer_view = buffer, memoryview(buffer)
-    return True
 
 
 class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
@@ -75,7 +55,6 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         if scope is not None:
             extensions: dict[str, Any] = scope["extensions"]
             extensions[ABORT_EXTENSION] = self.transport.abort
-            extensions[QUIET_EXTENSION] = partial(shrink_tls_buffer, self.transport)
 
     def handle_cont(self, event: Frame) -> None:
         """Take a fragment; an honest peer sends a message in few."""

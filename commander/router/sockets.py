@@ -19,8 +19,6 @@ from commander.wire.requests import HEADER, read_header
 # What a server may put into the scope's extensions so that a stalled peer can be cut off:
 # a close handshake needs a peer that reads.
 ABORT_EXTENSION = "commander.abort"
-# The same for a connection that will carry little, so that it may cost little.
-QUIET_EXTENSION = "commander.quiet"
 SOCKET_ENDED = (WebSocketDisconnect, RuntimeError, OSError)
 """What sending on or closing a socket raises when the peer or our own close was first."""
 
@@ -102,15 +100,6 @@ async def read_message(websocket: WebSocket) -> bytes | None:
         raise WebSocketDisconnect(event.get("code", 1005))
     data: bytes | None = event.get("bytes")
     return data
-
-
-def expect_little(websocket: WebSocket) -> None:
-    """Tell the server, if it listens, that a socket will carry small messages now and then."""
-    quieten: Callable[[], object] | None = websocket.scope.get("extensions", {}).get(
-        QUIET_EXTENSION
-    )
-    if quieten is not None:
-        quieten()
 
 
 def shut(websocket: WebSocket, code: int, reason: str) -> asyncio.Task[None]:

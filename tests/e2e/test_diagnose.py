@@ -20,7 +20,8 @@ pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = [
     "login", "proxy", "name", "connection", "tls", "server", "clock", "session", "websocket",
-    "stun", "turn", "udp", "record", "policy", "gateway", "decision", "target", "path-relay", "path-webrtc",
+    "relay-stream", "stun", "turn", "udp", "record", "policy", "gateway", "decision", "target", "path-relay", "path-direct", "path-webrtc",
+    "path-turn",
 ]  # fmt: skip
 
 
@@ -157,7 +158,7 @@ def test_the_policy_is_missing(setting: Setting) -> None:
     assert found.row("policy") == ("fail", "policy-missing")
     assert "enterprise-role" in found.checks["policy"]["advice"]
     assert found.row("decision")[0] == "fail"
-    assert found.status == 4
+    assert found.status == 4, [found.checks[check] for check in found.failed()]
 
 
 def test_nobody_is_logged_in(setting: Setting) -> None:

@@ -25,6 +25,7 @@ from commander.clock import SystemClock
 from commander.crypto.signing import SigningKey
 from commander.launch.allocator import keep_freed_memory
 from commander.launch.server_program import MAX_CONNECTIONS
+from commander.launch.tls_buffers import share_tls_buffers
 from commander.router.app import Router, build_routes
 from commander.router.bounded_server import UVICORN_OPTIONS
 from commander.router.ports import Principal
@@ -90,4 +91,5 @@ async def serve(folder: Path, devices: int, gateways: int) -> None:
 
 if __name__ == "__main__":
     keep_freed_memory()
+    share_tls_buffers()
     asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

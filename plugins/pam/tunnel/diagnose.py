@@ -6,7 +6,7 @@ import os
 from contextlib import AsyncExitStack
 
 from commander.diagnosis.network import Place, ServerNetwork
-from commander.diagnosis.report import Finding, State, as_text, exit_code
+from commander.diagnosis.report import Finding, State, as_text, exit_code, soften
 from commander.diagnosis.steps import Runner, Step
 from commander.errors import CommanderError
 from commander.plugin.command import Arguments
@@ -15,7 +15,7 @@ from commander.plugin.results import Document, Exited, Plain, Result
 from commander.vault.device import read_device
 from commander.wire.known_server import normal_address
 from plugins.pam.tunnel.diagnose_access import Access
-from plugins.pam.tunnel.diagnose_path import Paths
+from plugins.pam.tunnel.diagnose_path import PROBE, Paths
 from plugins.pam.tunnel.diagnose_relays import Relays
 
 
@@ -45,7 +45,7 @@ async def diagnose(context: Context, arguments: Arguments) -> Result:
             await runner.run(access.record_steps())
             await runner.run(paths.gateway_steps())
             await runner.run(paths.probe_steps())
-    return _result(runner.findings, place.address if place else "", record)
+    return _result(soften(runner.findings, PROBE), place.address if place else "", record)
 
 
 def find_place(context: Context) -> Place | None:

@@ -8,17 +8,20 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from commander import __version__
+from commander.api.relay import open_stream
 from commander.api.socket import RouterSocket
 from commander.authority.refusals import Code
 from commander.clock import iso_utc
 from commander.diagnosis.probe import Prober
 from commander.diagnosis.report import State
 from commander.diagnosis.steps import Outcome, Skipped, Step
-from commander.errors import Refused, Unreachable
+from commander.errors import NotFound, Refused, TimedOut, Unreachable
 from commander.hosting.conversation import Position, ask, read_answer
 from commander.hosting.ends import explain_end
+from commander.hosting.paths import KINDS
+from commander.ids import new_uid
 from commander.plugin.context import Context
-from commander.tunnel.path import KIND_RELAY, KIND_WEBRTC
+from commander.tunnel.path import KIND_TURN
 from commander.wire.calls import GATEWAYS, Empty
 from commander.wire.commands import CHECK_TARGET, CheckAnswer, Offer
 from commander.wire.pam import ConfigurationSettings
@@ -27,7 +30,8 @@ from plugins.pam.tunnel.request import position_of
 
 ANSWER_S = 20.0
 PROBE_S = 30.0
-KINDS = (KIND_RELAY, KIND_WEBRTC)
+PROBE = "path-"
+_NEEDS = {KIND_TURN: ("turn",)}
 _TARGETS = {
     "target-refused": "start the service, or correct host and port: record-update",
     "target-unreachable": "is the target's machine up, and reachable from the gateway's network?",
@@ -49,7 +53,10 @@ class Paths:
 
     def server_steps(self) -> list[Step]:
         """From here to the server."""
-        return [Step("websocket", "WebSocket to the router", self._websocket, ("session",), 20.0)]
+        return [
+            Step("websocket", "WebSocket to the router", self._websocket, ("session",), 20.0),
+            Step("relay-stream", "Relay streams", self._relay_stream, ("session",), 15.0),
+        ]
 
     def gateway_steps(self) -> list[Step]:
         """From the server to the gateway and its target."""
@@ -66,8 +73,8 @@ class Paths:
         """A real tunnel through each kind of path, to the gateway itself."""
         return [
             Step(
-                f"path-{kind}", f"Probe through {kind}", partial(self._probe, kind),
-                ("decision",), PROBE_S + 5,
+                f"{PROBE}{kind}", f"Probe through {kind}", partial(self._probe, kind),
+                ("decision", *_NEEDS.get(kind, ())), PROBE_S + 5,
             )
             for kind in KINDS
         ]  # fmt: skip
@@ -87,6 +94,24 @@ class Paths:
         self._router = router
         took = (loop.time() - began) * 1000
         return Outcome(f"open in {took:.0f} ms", values={"open_ms": round(took)})
+
+    async def _relay_stream(self) -> Outcome:
+        """Knock with a conversation that nobody has: the router's own refusal shows that it listens."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            stream = await open_stream(self._context.api, os.environ, new_uid())
+            stream.transport.abort()
+        except NotFound:
+            took = (loop.time() - began) * 1000
+            return Outcome(f"offered, {took:.0f} ms", values={"open_ms": round(took)})
+        except (Unreachable, TimedOut) as error:
+            return Outcome(
+                "", State.WARN, error.message,
+                "the relay goes by WebSocket then, which is slower; what is in front of the server "
+                "must let ALPN through", "relay-stream-missing",
+            )  # fmt: skip
+        return Outcome("offered")
 
     # --- gateway ---------------------------------------------------------------------------------
 

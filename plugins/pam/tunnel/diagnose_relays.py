@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from commander.api.tls import turn_context
 from commander.diagnosis.report import State
 from commander.diagnosis.steps import Outcome, Skipped, Step
+from commander.errors import NotAllowed, Unreachable
 from commander.plugin.context import Context
 from commander.tunnel.transports.ice import find_options
 from commander.wire.calls import ICE, Empty
@@ -43,9 +44,14 @@ class Relays:
         if self._is_asked:
             return
         api = self._context.api
-        options = await find_options(
-            lambda: api.call(ICE, Empty()), relay_only=False, tls=turn_context(api.server.ca)
-        )
+        try:
+            options = await find_options(
+                lambda: api.call(ICE, Empty()), relay_only=False, tls=turn_context(api.server.ca)
+            )
+        except Unreachable as error:
+            if isinstance(error.__cause__, NotAllowed):
+                raise Skipped("the server names its relays only to those who may launch") from None
+            raise
         if options.ice_servers:
             # aiortc costs a second and 60 MiB: loaded only where a server is to be asked.
             module = importlib.import_module("commander.tunnel.transports.webrtc_probe")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 
 import pytest
-import trustme
 from websockets.frames import Frame, Opcode
 
 from commander.codec import encode
 from commander.ids import new_uid
-from commander.router.bounded_server import PINGS_BURST, QUIET_BUFFER_BYTES, shrink_tls_buffer
+from commander.router.bounded_server import PINGS_BURST
 from commander.wire.calls import ROUTER_PATH
 from commander.wire.commands import Deliver, Send
 from commander.wire.requests import HEADER
@@ -97,32 +95,3 @@ async def test_a_flood_of_pings_is_cut_while_a_few_are_answered(server: RouterSe
     async with asyncio.timeout(20):
         await honest.close()
     assert honest.close_code == 1000
-
-
-async def test_a_tls_connection_that_carries_little_takes_a_small_buffer() -> None:
-    """It is what costs an idle socket most, and bytes still come through after it shrank."""
-    ca = trustme.CA()
-    there, here = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    ca.issue_cert("127.0.0.1").configure_cert(there)
-    ca.configure_trust(here)
-    shrunk: list[bool] = []
-
-    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        shrunk.append(shrink_tls_buffer(writer.transport))
-        assert len(writer.transport._ssl_protocol._ssl_buffer) == QUIET_BUFFER_BYTES  # type: ignore[attr-defined]  # what is tested
-        writer.write(await reader.readexactly(300_000))
-        await writer.drain()
-        writer.close()
-
-    listener = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=there)
-    port = listener.sockets[0].getsockname()[1]
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=here)
-    sent = bytes(range(250)) * 1200
-    writer.write(sent)
-    async with asyncio.timeout(20):
-        assert await reader.readexactly(300_000) == sent
-    writer.close()
-    listener.close()
-
-    assert shrunk == [True]
-    assert not shrink_tls_buffer(object())

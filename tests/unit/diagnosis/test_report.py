@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commander.diagnosis.report import CLASSES, Finding, State, as_text, exit_code, summary
+from commander.diagnosis.report import CLASSES, Finding, State, as_text, exit_code, soften, summary
 
 
 def found(state: State, exits: int = 0, key: str = "x", **more: str) -> Finding:
@@ -28,6 +28,18 @@ def test_the_worst_class_decides_the_exit_code(codes: list[int], expected: int) 
 def test_any_failure_gives_a_failing_exit_code(codes: list[int]) -> None:
     """0 exactly when nothing failed."""
     assert (exit_code([found(State.FAIL, code) for code in codes]) == 0) == (not codes)
+
+
+def test_one_path_that_works_makes_the_failures_of_others_warnings() -> None:
+    """A tunnel needs one kind of path; when none works, all of them have failed."""
+    failed = found(State.FAIL, 6, key="path-a")
+    other = found(State.FAIL, 6, key="target")
+
+    softened = soften([other, failed, found(State.OK, key="path-b")], "path-")
+    hard = soften([failed, found(State.SKIPPED, key="path-b")], "path-")
+
+    assert [f.state for f in softened] == [State.FAIL, State.WARN, State.OK]
+    assert (exit_code(softened[1:]), exit_code(hard)) == (0, 6)
 
 
 def test_a_person_reads_state_figure_reason_and_what_to_do() -> None:
