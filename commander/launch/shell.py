@@ -52,11 +52,28 @@ def _run(options: StartOptions) -> int:
 
 def prepare_streams() -> None:
     """Make any text printable: pipes carry UTF-8, terminals get escapes for what they lack."""
+    _fill_descriptors()
     # A program started with closed descriptors has no streams at all.
-    if sys.stdout is not None:
-        sys.stdout = _prepared(cast(io.TextIOWrapper, sys.stdout))
-    if sys.stderr is not None:
-        sys.stderr = _prepared(cast(io.TextIOWrapper, sys.stderr))
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+    sys.stdout = _prepared(cast(io.TextIOWrapper, sys.stdout))
+    sys.stderr = _prepared(cast(io.TextIOWrapper, sys.stderr))
+
+
+def _fill_descriptors() -> None:
+    """
+    Put /dev/null where a standard stream is closed.
+
+    Else the next file that is opened, a cache or a database, would be where output goes.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is this one, since those below are taken.
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _prepared(stream: io.TextIOWrapper) -> io.TextIOWrapper:

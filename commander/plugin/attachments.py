@@ -128,24 +128,41 @@ async def save(context: Context, attachment: Attachment, target: Path) -> None:
     Raises Conflict when something is there, Tampered, Unreachable, CommanderError.
     """
     _need_new(target)
-    beside = target.with_name(f".{attachment.uid}.{os.getpid()}.part")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        handle = os.open(beside, flags, PRIVATE_FILE)
+        handle, source = _open_nameless(target.parent, attachment.uid)
     except OSError as error:
         raise CommanderError(f"{target} cannot be written: {error.strerror}") from error
     try:
         with os.fdopen(handle, "wb") as file:
             await _receive(context, attachment, file)
             await asyncio.to_thread(os.fsync, handle)
-        # A link, unlike a rename, never takes the place of what somebody put there meanwhile.
-        os.link(beside, target)
+            # A link, unlike a rename, never takes the place of what somebody put there meanwhile.
+            # The descriptor makes Python use the call that follows /proc's link to the file.
+            os.link(source, target, src_dir_fd=handle, follow_symlinks=True)
     except FileExistsError:
         raise Conflict(f"{target} exists", hint="choose another name with -o") from None
     except OSError as error:
         raise CommanderError(f"{target} cannot be written: {error.strerror}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        if source.parent == target.parent:
+            source.unlink(missing_ok=True)
+
+
+def _open_nameless(directory: Path, uid: str) -> tuple[int, Path]:
+    """
+    A private file that has no name yet, and the path to link it from.
+
+    After a crash nothing of it is left; where the system has no such files, one with a hidden
+    name stands in.
+    """
+    flags = os.O_WRONLY | os.O_CLOEXEC
+    nameless = getattr(os, "O_TMPFILE", 0)
+    if nameless:
+        with contextlib.suppress(OSError):
+            handle = os.open(directory, flags | nameless, PRIVATE_FILE)
+            return handle, Path(f"/proc/self/fd/{handle}")
+    path = directory / f".{uid}.{os.getpid()}.part"
+    return os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE_FILE), path
 
 
 def _need_new(target: Path) -> None:

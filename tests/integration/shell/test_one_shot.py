@@ -250,6 +250,21 @@ def test_b011_closed_standard_streams(home: Home) -> None:
         assert b"Traceback" not in found.stderr
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_b011_closed_outputs(home: Home, closed: str) -> None:
+    """What would be printed goes nowhere, and no file of ours takes the stream's number."""
+    line = " ".join(f"'{word}'" for word in PROBE)
+    found = subprocess.run(
+        ["sh", "-c", f"{line} echo x {closed}"],
+        capture_output=True,
+        cwd=ROOT,
+        env=home.environment(),
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (0, b"")
+
+
 def test_config_mistakes_are_told_with_their_line(run: Run, home: Home) -> None:
     """A bad config.yaml stops every command with its place; a readable one by others too."""
     home.commander.mkdir(mode=0o700)
