@@ -60,6 +60,12 @@ class SdkWorld:
         """Name and port."""
         return self.server.known.address
 
+    async def titles(self) -> set[str]:
+        """Titles and folder names that the owner's vault shows after a sync without a problem."""
+        assert await self.vault.sync() == []
+        folders = {folder.name for folder in self.vault.view.folders.values()}
+        return folders | {record.data.title for record in self.vault.view.records.values()}
+
     async def token(self, *, minutes: int = 60, access_minutes: int = 0) -> OneTimeToken:
         """A one-time token of a new client."""
         made = await self.vault.applications.add_client(

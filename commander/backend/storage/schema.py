@@ -24,7 +24,7 @@ from commander.files import PRIVATE_FILE, check_private_file
 CURRENT = "0002"
 _COUNTED = (
     tables.accounts, tables.sessions, tables.statements, tables.records, tables.applications,
-    tables.clients, tables.audit,
+    tables.clients, tables.attachments, tables.audit,
 )  # fmt: skip
 _MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import http.client
 import json
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from commander.authority.statements import Right
+from commander.backend.storage.files import FileStore, Incoming
 from commander.crypto.kdf import sha256
 from commander.ksm.config import DeviceConfig
 from commander.ksm.request import PATH_PREFIX, build_request
@@ -256,3 +258,28 @@ async def test_missing_file_is_named_and_not_half_served(world: SdkWorld, place:
 
     assert (response.status_code, "missing" in response.text) == (404, True)
     assert sha256(b"") not in response.content
+
+
+class FullDisk(FileStore):
+    """A store whose disk takes no byte."""
+
+    def receive(self, uid: str, size: int) -> Incoming:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    def has_room(self, size: int) -> bool:
+        return False
+
+
+async def test_full_disk_is_told_and_nothing_is_half_there(
+    world: SdkWorld, place: str, device: RawDevice
+) -> None:
+    """Uploads are to be tried again; new ones are not begun."""
+    core = world.server.core
+    honest, core.files = core.files, FullDisk(core.files.directory)
+
+    assert await post(world, place, HEAD + bytes(100) + TAIL) == 503
+    status, answer = await device.call("add_file", **device.new_file(2))
+
+    assert (status, answer["error"]) == (500, "server_error")
+    core.files = honest
+    assert await post(world, place, HEAD + bytes(100) + TAIL) == 201

@@ -108,6 +108,7 @@ async def test_creates_and_deletes_records(sdk: str, world: SdkWorld) -> None:
     assert found == {
         "title": "New", "inFolder": True, "codes": ["ok", "record_uid_not_found"], "gone": True,
     }  # fmt: skip
+    assert await world.titles() >= {"Within", "Inner"}
 
 
 async def test_makes_renames_nests_and_deletes_folders(sdk: str, world: SdkWorld) -> None:
@@ -118,6 +119,7 @@ async def test_makes_renames_nests_and_deletes_folders(sdk: str, world: SdkWorld
         "before": ["Databases"], "made": ["Databases", "Innermost", "Outer"],
         "after": ["Databases"], "full": "bad_request", "forced": "ok",
     }  # fmt: skip
+    assert (await world.titles()).isdisjoint({"Outer", "Inner", "Innermost"})
 
 
 async def test_uploads_and_downloads_files(sdk: str, world: SdkWorld) -> None:
@@ -125,6 +127,7 @@ async def test_uploads_and_downloads_files(sdk: str, world: SdkWorld) -> None:
     found = await run(sdk, world, "files", config=await config(world), record=world.record)
 
     assert found == {"uid": True, "name": "c.bin", "same": True, "left": 0}
+    assert "Orders DB" in await world.titles()
 
 
 async def test_reads_from_its_cache_when_the_server_is_down(sdk: str, world: SdkWorld) -> None:

@@ -134,6 +134,9 @@ async def test_updates_a_record_and_meets_a_faster_writer(world: SdkWorld) -> No
         assert found.is_editable
 
     await in_thread(update)
+    assert await world.titles() >= {"Orders DB", "Databases"}
+    record = world.vault.get_record(world.record)
+    assert (record.revision, record.data.first("password")) == (3, "changed")
 
 
 async def test_transactions_commit_and_roll_back(world: SdkWorld) -> None:
@@ -187,6 +190,9 @@ async def test_creates_and_deletes_records(world: SdkWorld) -> None:
         assert manager.delete_secret(uid)[0]["responseCode"] != "ok"
 
     await in_thread(run)
+    titles = await world.titles()
+    assert titles >= {"Within", "Inner"}
+    assert "New" not in titles
 
 
 async def test_makes_renames_nests_and_deletes_folders(world: SdkWorld) -> None:
@@ -214,6 +220,9 @@ async def test_makes_renames_nests_and_deletes_folders(world: SdkWorld) -> None:
         assert kept not in {r.uid for r in manager.get_secrets()}
 
     await in_thread(run)
+    titles = await world.titles()
+    assert "All databases" in titles
+    assert titles.isdisjoint({"Databases", "Outer", "Inner", "Innermost", "Within"})
 
 
 async def test_uploads_and_downloads_files(world: SdkWorld, tmp_path: Path) -> None:
@@ -241,6 +250,7 @@ async def test_uploads_and_downloads_files(world: SdkWorld, tmp_path: Path) -> N
 
     await in_thread(run)
     assert list((tmp_path / "files").iterdir()) == []
+    assert "Orders DB" in await world.titles()
 
 
 async def test_reads_from_its_cache_when_the_server_is_down(

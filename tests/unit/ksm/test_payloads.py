@@ -20,6 +20,8 @@ from commander.ksm.payloads import (
     Link,
     Record,
     RecordSeals,
+    RenderedFolder,
+    RenderedRecord,
 )
 from tests.support.vectors import load
 
@@ -253,3 +255,48 @@ def test_cut_answer_is_refused(cut: int) -> None:
     """An answer cut at any place is refused."""
     with pytest.raises(InvalidInput):
         GetSecretResponse.parse(SMALL.to_payload()[:cut])
+
+
+# --- written once, sent often --------------------------------------------------------------------
+
+
+def test_rendered_record_is_the_record() -> None:
+    """For every device: editable or not, with files and links or without."""
+    rendered = RenderedRecord.render(
+        UID, record_key=b"key", data=b"data", revision=3, inner_folder="i" * 22
+    )
+    file = File(UID, b"key", b"data", "https://h/x")
+
+    plain = rendered.for_device(is_editable=False, files=None, has_links=False)
+    full = rendered.for_device(is_editable=True, files=[file], has_links=True)
+
+    record = Record(UID, b"key", b"data", 3, False, inner_folder_uid="i" * 22)
+    assert bytes(plain) == msgspec.json.encode(record)
+    assert msgspec.json.decode(full, type=Record) == msgspec.structs.replace(
+        record, is_editable=True, files=[file], links=[]
+    )
+
+
+def test_rendered_folders_make_the_same_answer() -> None:
+    """As if their records had been written with it."""
+    rendered = RenderedRecord.render(
+        UID, record_key=b"key", data=b"data", revision=3, inner_folder=""
+    )
+    raw = rendered.for_device(is_editable=True, files=None, has_links=False)
+    whole = GetSecretResponse.make(folders=[Folder(UID, b"fk", True, [RECORD])], records=[])
+
+    text = GetSecretResponse.make(folders=[], records=[], warnings=["w"]).to_payload(
+        [RenderedFolder(UID, b"fk", True, [raw])]
+    )
+
+    found = GetSecretResponse.parse(text)
+    assert (found.folders, found.warnings) == (whole.folders, ["w"])
+
+
+def test_signed_request_of_a_record_comes_along_for_our_gateways() -> None:
+    """And is left out where there is none: an older gateway knows no such key."""
+    plain = msgspec.structs.replace(RECORD, commander=RecordSeals(b"s"))
+    written = msgspec.structs.replace(RECORD, commander=RecordSeals(b"s", None, None, b"w"))
+
+    assert b'"write"' not in msgspec.json.encode(plain)
+    assert msgspec.json.decode(msgspec.json.encode(written), type=Record) == written

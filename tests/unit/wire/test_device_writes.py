@@ -146,6 +146,7 @@ def test_gateway_is_known_by_its_certificate() -> None:
         client_id=author.client_id,
         ksm_key=author.key.public.raw,
     )
+    acme.by_admin(Enterprise.gateway(author.application, ""))
     acme.by_admin(gateway)
 
     assert author_of(acme.state, author.sign(**update())).is_confirmed

@@ -17,6 +17,8 @@ from commander.ksm.writes import DeleteFolders
 from commander.wire.calls import FolderCopy
 from commander.wire.seals import read_record_seal
 
+# One request holds the only writer for as long as it takes.
+MAX_RECORDS_AT_ONCE = 1_000
 _NEWEST = 2**62
 
 
@@ -54,6 +56,11 @@ async def _delete(
     records = await _records_in(draft, copy.domain, folders)
     if not content.is_forced and (records or len(folders) > 1):
         raise DeviceRefused("the folder is not empty", code=ErrorCode.BAD_REQUEST)
+    if len(records) > MAX_RECORDS_AT_ONCE:
+        raise DeviceRefused(
+            f"more than {MAX_RECORDS_AT_ONCE} records are in it; delete some of them first",
+            code=ErrorCode.BAD_REQUEST,
+        )
     for record in records:
         await remove_record(draft, transaction, record, "delete_folder")
     for folder in folders:
