@@ -5,8 +5,8 @@ from __future__ import annotations
 import resource
 from typing import Final
 
-PER_TUNNEL: Final = 8
-"""Listener or target connections, log, and the carriers of an old path and a new one."""
+PER_TUNNEL: Final = 12
+"""Log, listener or target connections, and the carriers of an old path and of a new one (4 each)."""
 RESERVED: Final = 64
 """Standard streams, control sockets, databases, and connections of the moment."""
 _ENOUGH: Final = 1024 * 1024

@@ -62,6 +62,8 @@ class TunnelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     reuse_port: bool = True
     ports: Annotated[tuple[PortPair, ...], msgspec.Meta(max_length=MAX_PORT_PAIRS)] = ()
     """Opened beside the main one, by the same tunnel."""
+    remote_clients: bool = False
+    """Whether a user may let other machines use the local end (`--allow-remote`)."""
 
     def further_ports(self) -> frozenset[int]:
         """The remote ports of the pairs."""

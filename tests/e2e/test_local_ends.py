@@ -192,3 +192,20 @@ def test_several_ports_of_one_target(setting: Setting) -> None:
     assert (both.returncode, both.stdout) == (0, "hello"), both.stderr
     assert "/hello" in seen
     assert gone.stdout == "0\n"
+
+
+def test_other_machines_only_where_the_record_lets_them(setting: Setting) -> None:
+    """--allow-remote is exit 4 until the record's settings allow it; then 0.0.0.0 is listened at."""
+    words = ("pam", "tunnel", "start", TARGET, "--host", "0.0.0.0")
+    neither = setting.ann.run(*words)
+    flag = setting.ann.run(*words, "--allow-remote", "--format", "json")
+    setting.ann("pam", "tunnel", "edit", TARGET, "--allow-remote-clients", "on")
+    child = setting.ann.start(*words, "--allow-remote")
+    port = int(child.wait_for_line(r"Listening on: 0\.0\.0\.0:(\d+)")[1])
+    fetched = fetch(port)
+    setting.ann("pam", "tunnel", "edit", TARGET, "--allow-remote-clients", "off")
+
+    assert neither.returncode == 4
+    assert flag.returncode == 4
+    assert "remote-clients-not-allowed" in flag.stderr
+    assert fetched.stdout == "hello"

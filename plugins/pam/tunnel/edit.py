@@ -62,6 +62,9 @@ def _tunnel(before: TunnelSettings, arguments: Arguments) -> TunnelSettings:
     reuse = arguments.text_or_none("reuse_port")
     if reuse is not None:
         changes["reuse_port"] = reuse == "on"
+    remote_clients = arguments.text_or_none("allow_remote_clients")
+    if remote_clients is not None:
+        changes["remote_clients"] = remote_clients == "on"
     ports = change_ports(before.ports, arguments.texts("add_port"), arguments.texts("remove_port"))
     if ports != before.ports:
         changes["ports"] = ports
@@ -139,6 +142,7 @@ def _summary(vault: Vault, record: str) -> dict[str, Plain]:
         "local_port": settings.tunnel.local_port or "auto",
         "ports": [f"{pair.local or 'auto'}:{pair.remote}" for pair in settings.tunnel.ports],
         "reuse_port": "on" if settings.tunnel.reuse_port else "off",
+        "allow_remote_clients": "on" if settings.tunnel.remote_clients else "off",
         "allow_supply_host": "on" if settings.allow_supply_host else "off",
         "paths": ",".join(settings.paths) or "all",
     }

@@ -15,7 +15,7 @@ from commander.hosting.stdio import carry
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context, Mode
 from commander.plugin.results import Document, Exited, Result
-from plugins.pam.tunnel.child import run_child
+from plugins.pam.tunnel.beside import run_beside
 from plugins.pam.tunnel.endpoint import client_variables, describe_endpoint, local_address
 from plugins.pam.tunnel.local_names import resolve_here
 from plugins.pam.tunnel.opening import error_of_end
@@ -53,7 +53,7 @@ async def hold(
     if program is not None:
         context.console.notice(f"Tunnel ready at {local_address(tunnel.info())}.")
         variables = client_variables(tunnel.info(), plan.record.data, user=plan.user)
-        return Exited(await run_child(program, variables))
+        return Exited(await run_beside(program, variables))
     context.console.show(await endpoint_of(tunnel.info(), plan), arguments.format)
     ended = await asyncio.shield(tunnel.end.closed)
     error = error_of_end(tunnel.title, ended)

@@ -20,8 +20,9 @@ COLUMNS = (
     Column("streams", "Streams"),
     Column("bytes_in", "In", Shape.SIZE),
     Column("bytes_out", "Out", Shape.SIZE),
-    Column("rtt_ms", "RTT"),
+    Column("rtt", "RTT"),
     Column("tunnel_id", "Tunnel ID"),
+    Column("rtt_ms", detail=True),
     Column("status", detail=True),
     Column("interrupted_s", shape=Shape.DURATION, detail=True),
     Column("interruptions", detail=True),
@@ -87,6 +88,11 @@ def _ambiguous(wanted: str, found: list[TunnelInfo]) -> Conflict:
     )
 
 
+def time_text(milliseconds: float | None) -> str:
+    """A round trip as people read it: `0.6 ms`."""
+    return "" if milliseconds is None else f"{milliseconds:.1f} ms"
+
+
 def row_of(tunnel: TunnelInfo, now: float) -> dict[str, Plain]:
     """A tunnel's row in `pam tunnel list`."""
     return {
@@ -102,6 +108,7 @@ def row_of(tunnel: TunnelInfo, now: float) -> dict[str, Plain]:
         "streams": tunnel.streams_open,
         "bytes_in": tunnel.bytes_in,
         "bytes_out": tunnel.bytes_out,
+        "rtt": time_text(tunnel.rtt_ms),
         "rtt_ms": None if tunnel.rtt_ms is None else round(tunnel.rtt_ms, 1),
         "tunnel_id": tunnel.tunnel,
         "record_uid": tunnel.record,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from commander import __version__
-from commander.errors import BY_CODE, CommanderError, Conflict, Unreachable, UsageError
+from commander.errors import BY_CODE, CommanderError, Conflict, NotAllowed, Unreachable, UsageError
 from commander.hosting.ends import explain_end
 from commander.hosting.host import Hosting, Link, StartOptions
 from commander.hosting.hosted import HostedTunnel, Label
@@ -67,7 +67,17 @@ def local_end_of(arguments: Arguments) -> LocalEnd:
 
 
 def start_options(context: Context, plan: Plan, end: LocalEnd, manner: Manner) -> StartOptions:
-    """What hosting needs; a natural end becomes the record's own address and the target's port."""
+    """
+    What hosting needs; a natural end becomes the record's own address and the target's port.
+
+    Raises NotAllowed for --allow-remote where the record's settings do not let it.
+    """
+    if end.allow_remote and not plan.settings.tunnel.remote_clients:
+        raise NotAllowed(
+            f"{plan.record.data.title!r} lets no other machine use its tunnels",
+            code="remote-clients-not-allowed",
+            hint=f"pam tunnel edit {plan.record.uid} --allow-remote-clients on",
+        )
     options = StartOptions(
         host=end.host,
         port=end.port,

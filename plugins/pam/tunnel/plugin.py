@@ -32,7 +32,10 @@ _START = Command(
             "--stdio",
             help="carry one connection on stdin and stdout, as ssh's ProxyCommand needs it",
         ),
-        flag("--allow-remote", help="let --host be an address that other machines can reach"),
+        flag(
+            "--allow-remote",
+            help="let --host be an address that other machines reach, where the record's settings let it",
+        ),
         option("--target-host", "-th", help="another target host, where the record allows it"),
         option(
             "--target-port", "-tp", kind=ArgumentKind.PORT, help="another target port, likewise"
@@ -208,6 +211,11 @@ _EDIT = Command(
         option("--reuse-port", choices=("on", "off"), help="take the port this record had last"),
         option("--administrative-credential", kind=ArgumentKind.RECORD, help="pamUser record"),
         option("--launch-credential", kind=ArgumentKind.RECORD, help="pamUser record"),
+        option(
+            "--allow-remote-clients",
+            choices=("on", "off"),
+            help="let `start --allow-remote` give the local end to other machines",
+        ),
         option(
             "--allow-supply-host", choices=("on", "off"), help="let --target-host/-port be given"
         ),

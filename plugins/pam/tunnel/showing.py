@@ -11,7 +11,7 @@ from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 from commander.plugin.results import Column, Document, Plain, Shape, Table
 from commander.tunnel.reports import TunnelLimits
-from plugins.pam.tunnel.listing import COLUMNS, one_tunnel, row_of
+from plugins.pam.tunnel.listing import COLUMNS, one_tunnel, row_of, time_text
 from plugins.pam.tunnel.logs import ended_logs
 
 _STREAMS = (
@@ -30,7 +30,8 @@ _LINKS = (
     Column("generation"),
     Column("group"),
     Column("preferred", "In use"),
-    Column("rtt_ms", "RTT"),
+    Column("rtt", "RTT"),
+    Column("rtt_ms", detail=True),
     Column("since", shape=Shape.TIME),
     Column("bytes_in", "In", Shape.SIZE),
     Column("bytes_out", "Out", Shape.SIZE),
@@ -105,6 +106,7 @@ def _link_rows(tunnel: TunnelInfo) -> list[dict[str, Plain]]:
             "generation": link.generation,
             "group": link.group,
             "preferred": link.preferred,
+            "rtt": time_text(link.rtt_ms),
             "rtt_ms": None if link.rtt_ms is None else round(link.rtt_ms, 1),
             "since": link.since,
             "bytes_in": link.bytes_in,

@@ -9,7 +9,7 @@ from commander.plugin.context import Context, Mode
 from commander.plugin.results import Exited, Result
 from commander.tunnel.codes import CloseCode
 from plugins.pam.tunnel.background import start_in_background
-from plugins.pam.tunnel.child import run_child
+from plugins.pam.tunnel.beside import run_beside
 from plugins.pam.tunnel.endpoint import client_variables
 from plugins.pam.tunnel.holding import check_stdio, endpoint_of, hold, program_of
 from plugins.pam.tunnel.opening import (
@@ -80,4 +80,4 @@ async def _use_live(
     if program is None:
         return await endpoint_of(live, plan)
     variables = client_variables(live, plan.record.data, user=plan.user)
-    return Exited(await run_child(program, variables))
+    return Exited(await run_beside(program, variables))

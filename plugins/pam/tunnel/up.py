@@ -9,7 +9,7 @@ from commander.hosting.host import hosting_of
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context, Mode
 from commander.plugin.results import Exited, Result
-from plugins.pam.tunnel.child import run_child
+from plugins.pam.tunnel.beside import run_beside
 from plugins.pam.tunnel.detached import up_in_background
 from plugins.pam.tunnel.loading import load_tunnels_file
 from plugins.pam.tunnel.opening import Manner, error_of_end
@@ -53,7 +53,7 @@ async def _use(
     words = list(arguments.texts("command"))
     if words:
         _tell_failures(context, tunnels, path)
-        return Exited(await run_child(words, set_variables(tunnels.named())))
+        return Exited(await run_beside(words, set_variables(tunnels.named())))
     result = _result(context, tunnels, path)
     if _outlives_command(context, arguments) or not tunnels.opened():
         return result

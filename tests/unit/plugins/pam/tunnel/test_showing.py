@@ -38,7 +38,7 @@ def test_an_open_tunnel_shows_its_streams() -> None:
          "since": "1970-01-01T00:02:40Z", "bytes_in": 0, "bytes_out": 0, "state": ""},
     ]  # fmt: skip
     assert shown["links"] == [
-        {"path": "relay", "generation": 1, "group": 1, "preferred": True, "rtt_ms": 1.2,
+        {"path": "relay", "generation": 1, "group": 1, "preferred": True, "rtt": "1.2 ms", "rtt_ms": 1.2,
          "since": "1970-01-01T00:01:40Z", "bytes_in": 100, "bytes_out": 200},
     ]  # fmt: skip
     assert (shown["up"], shown["refused"], shown["refused_uids"]) == (100.0, 2, [54321])
