@@ -43,6 +43,8 @@ _log = logging.getLogger(__name__)
 
 DEADLINE_S = 30.0
 TRIES = 4
+# A connection that is refused may be accepted in a moment; one that nobody answers was waited for already.
+PATIENCE_S = 8.0
 # Calls that change nothing, or nothing twice: they may be repeated when an answer is lost.
 _REPEATABLE = frozenset(
     call.path
@@ -93,12 +95,14 @@ class Api:
         """
         body = encode(request)
         waits = backoff(self._rng, limit_s=2.0)
+        begun = self._clock.monotonic()
         for attempt in range(1, TRIES + 1):
             try:
                 return await self._once(call, body, timeout_s)
             except Unreachable as error:
                 may_repeat = isinstance(error, NotSent) or call.path in _REPEATABLE
-                if attempt == TRIES or not may_repeat:
+                took_s = self._clock.monotonic() - begun
+                if attempt == TRIES or not may_repeat or took_s > PATIENCE_S:
                     raise
                 _log.debug("call %s failed (%s), trying again", call.path, error.code)
             await asyncio.sleep(next(waits))

@@ -153,6 +153,22 @@ async def test_repeating_ends() -> None:
         await client(server, caller=device()).call(calls.SESSION, calls.Empty())
 
 
+async def test_a_server_that_nobody_answers_for_is_not_waited_for_again() -> None:
+    """One connection attempt that took its whole time is enough: its failure is raised."""
+    clock = ManualClock()
+
+    class Silent(FakeServer):
+        async def post(self, path: str, body: bytes, *, timeout_s: float) -> HttpAnswer:
+            clock.advance(10)
+            return await super().post(path, body, timeout_s=timeout_s)
+
+    server = Silent(ok(STATE), *(NotSent(f"no answer {n}") for n in range(10)))
+    api = Api(server, SERVER, clock=clock, caller=device(), rng=Random(1))
+
+    with pytest.raises(NotSent, match="no answer 0"):
+        await api.call(calls.SESSION, calls.Empty())
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
