@@ -15,13 +15,13 @@ from tests.support.servers.http import HttpServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
-# 64 are kept; 8 for each tunnel.
-ROOM_FOR_THREE = "90"
+# 64 are kept; 12 for each tunnel.
+ROOM_FOR_THREE = "110"
 
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Product, User]]:
-    """A product whose gateway may open 90 files."""
+    """A product whose gateway may open 110 files."""
     with Product(tmp_path_factory.mktemp("product")) as product, HttpServer() as http:
         product.start_server()
         ann = product.set_up()
@@ -33,7 +33,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Product,
             ["prlimit", f"--nofile={ROOM_FOR_THREE}:{ROOM_FOR_THREE}", *words, "--join-file", product.gateway_join],
             home,
         )  # fmt: skip
-        gateway.wait_for_line(r"^room for 3 tunnels, not \d+: .*ulimit -n\) is 90")
+        gateway.wait_for_line(r"^room for 3 tunnels, not \d+: .*ulimit -n\) is 110")
         gateway.wait_for_line(r"^gateway \S+ online")
         ann.configure_network()
         ann.add_target(TARGET, f"127.0.0.1:{http.port}")
@@ -52,12 +52,12 @@ def test_a_client_opens_no_more_than_fit(product: tuple[Product, User]) -> None:
     """Four where three fit are refused before the first is opened, with the number to ask for."""
     world, ann = product
     words = program(["commander", "pam", "tunnel", "up", "-f", str(write_set(ann, 4))])
-    done = world.family.run(["prlimit", "--nofile=90:90", *words, "--format", "json"], ann.home)
+    done = world.family.run(["prlimit", "--nofile=110:110", *words, "--format", "json"], ann.home)
 
     assert done.returncode == 7, done.stderr
     assert {row["state"] for row in json.loads(done.stdout)} == {"failed"}
     assert "room for 3 more tunnels" in done.stderr
-    assert "ulimit -n 96" in done.stderr
+    assert "ulimit -n 112" in done.stderr
 
 
 def test_a_gateway_opens_no_more_than_fit(product: tuple[Product, User]) -> None:

@@ -22,7 +22,7 @@ _REST_S = 10.0
 _ACTIVE_S = 10.0
 _START_S = 240.0
 _MESSAGE = b"x" * 64
-_CLIENT_KIB, _GATEWAY_KIB = 128, 128
+_CLIENT_KIB, _GATEWAY_KIB = 256, 256
 
 
 def run(size: Size) -> Iterator[Figure]:

@@ -14,12 +14,12 @@ from commander.tunnel.descriptors import PER_TUNNEL, RESERVED, tunnels_that_fit
         (0, 0),
         (RESERVED + PER_TUNNEL - 1, 0),
         (RESERVED + PER_TUNNEL, 1),
-        (1024, 120),
-        (16384, 2040),
+        (1024, 80),
+        (24576, 2042),
     ],
 )
 def test_how_many_tunnels_fit(limit: int, fits: int) -> None:
-    """The usual limit of 1,024 lets 120 in; none is never negative."""
+    """The usual limit of 1,024 lets 80 in; none is never negative."""
     assert tunnels_that_fit(limit) == fits
 
 
