@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("paths", "tunnels", "websockets", "webrtc")
+PARTS = ("paths", "tunnels", "websockets", "webrtc", "router", "stalled", "short", "flapping")
 
 
 @dataclass(frozen=True)

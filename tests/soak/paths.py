@@ -106,11 +106,12 @@ class _Traffic:
                 await writer.drain()
                 left -= len(piece)
             writer.write_eof()
-            answer = await asyncio.wait_for(reader.readexactly(32), DEADLINE_S)
+            async with asyncio.timeout(DEADLINE_S):
+                answer = await reader.readexactly(32)
             writer.close()
             if answer != digest.digest():
                 self.wrong.append(f"connection {number}: another hash")
-        except (OSError, asyncio.IncompleteReadError) as error:
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             self.wrong.append(f"connection {number}: {error!r}")
 
     async def _receive(self, number: int) -> None:
@@ -118,15 +119,20 @@ class _Traffic:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
             writer.write(DOWNLOAD + SIZE.pack(self._each))
             digest, got = hashlib.sha256(), 0
-            while data := await asyncio.wait_for(reader.read(_PIECE), DEADLINE_S):
+            while data := await _read(reader):
                 digest.update(data)
                 got += len(data)
                 self._received += len(data)
             writer.close()
             if digest.digest() != _digest_of(self._each):
                 self.wrong.append(f"connection {number}: another hash after {got} bytes")
-        except OSError as error:
+        except (OSError, TimeoutError) as error:
             self.wrong.append(f"connection {number}: {error!r}")
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(DEADLINE_S):
+        return await reader.read(_PIECE)
 
 
 def _digest_of(size: int) -> bytes:
