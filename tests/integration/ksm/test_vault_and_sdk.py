@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from keeper_secrets_manager_core.storage import (  # type: ignore[import-untyped
 )
 
 from commander.errors import Conflict
+from commander.wire.records import RecordData
 from tests.integration.ksm.test_python_sdk import secret
 from tests.support.sdk_devices import SdkWorld
 
@@ -26,6 +28,11 @@ async def opened(world: SdkWorld) -> Any:
     """The SDK with a configuration as `client add --config-init b64` gives it."""
     text = (await world.config()).to_base64()
     return SecretsManager(config=InMemoryKeyValueStorage(text))
+
+
+def setting(password: str) -> Callable[[RecordData], None]:
+    """A change of the password."""
+    return lambda data: data.set_first("password", password)
 
 
 async def tree(manager: Any) -> dict[str, tuple[str, str]]:
@@ -107,9 +114,7 @@ async def test_two_writers_at_once_lose_nothing(world: SdkWorld) -> None:
 
     async def write_by_vault() -> None:
         for number in range(rounds):
-            await vault.update_record(
-                world.record, lambda data, n=number: data.set_first("password", f"vault {n}")
-            )
+            await vault.update_record(world.record, setting(f"vault {number}"))
 
     async def write_all_by_sdk() -> None:
         for number in range(rounds):

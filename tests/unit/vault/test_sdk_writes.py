@@ -131,6 +131,23 @@ async def test_a_record_that_was_moved_before_a_device_wrote_is_followed(world: 
     assert (record.inner_folder, record.revision) == (inner.uid, 3)
 
 
+async def test_a_record_moved_into_a_folder_that_a_device_then_deleted(world: SdkWorld) -> None:
+    """A machine that has seen neither learns of the move first, and so that the deletion was meant."""
+    uid = world.create("Orders")
+    inner = await world.vault.create_folder("Inner", world.folder)
+    await world.vault.sync()
+    other = restore(world.vault._replica.snapshot(), world.vault.login.identity)
+    await world.vault.move_record(uid, inner.uid)
+    write = world.device.sign(folderUids=[inner.uid], forceDeletion=True)
+    world.store_folder(write, inner.uid, b"", deleted=True)
+    world.store_record(write, uid, b"", deleted=True)
+    world.vault._replica = other
+
+    assert await synced(world) == []
+
+    assert uid not in world.vault.view.records
+
+
 async def test_a_folder_deleted_by_force_takes_its_records(world: SdkWorld) -> None:
     """What was in it, at any depth, is gone; what was not, stays."""
     outer = await world.vault.create_folder("Outer", world.folder)
