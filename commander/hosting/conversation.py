@@ -27,6 +27,7 @@ from commander.errors import (
     TimedOut,
     Unreachable,
 )
+from commander.hosting.ends import explain_end
 from commander.ids import new_uid
 from commander.tunnel.codes import Role
 from commander.tunnel.keys import ConversationKeys
@@ -216,7 +217,7 @@ async def _ask_once(
         payload = await _receive(conversation, request.gateway, timeout_s)
     reply = _open(payload, request, secret, uid, data)
     if not reply.accepted:
-        raise _refusal(reply)
+        raise _refusal(reply, request.title)
     try:
         return Agreed(uid, keys, signalling.open(reply.answer))
     except SealBroken:
@@ -281,13 +282,9 @@ def _open(data: bytes, request: TunnelRequest, secret: bytes, uid: str, command:
         raise _forged(request.gateway) from None
 
 
-def _refusal(reply: Reply) -> Refused:
-    try:
-        hint = EXPLANATIONS[Code(reply.code)][1]
-    except ValueError:
-        is_fault = reply.code == CommanderError.default_code
-        hint = "look at its log" if is_fault else "the gateway is newer than this program"
-    return Refused(reply.reason or reply.code, code=reply.code, hint=hint)
+def _refusal(reply: Reply, title: str) -> Refused:
+    ending = explain_end(reply.code, record=title)
+    return Refused(reply.reason or ending.sentence, code=reply.code, hint=ending.hint)
 
 
 def _from_router(code: str, message: str) -> CommanderError:
@@ -298,7 +295,7 @@ def _from_router(code: str, message: str) -> CommanderError:
             code=code if code == Code.PEER_UNKNOWN else "",
             hint="try again",
         )
-    return Refused(message[:MAX_TEXT], code=code)
+    return Refused(message[:MAX_TEXT], code=code, hint=explain_end(code).hint)
 
 
 def _forged(gateway: str) -> Tampered:

@@ -202,7 +202,7 @@ def explain_end(code: CloseCode | str, reason: str = "", *, record: str = "") ->
     """
     label = code.label if isinstance(code, CloseCode) else code
     sentence, hint, exit_code = _find(label)
-    if reason and reason not in (label, str(Code.REVOKED_MEANWHILE)) and reason not in sentence:
+    if reason and reason != label and reason not in sentence:
         sentence = f"{sentence}: {reason}"
     name = shlex.quote(record) if record else "RECORD"
     return Ending(label, sentence, hint.replace("{record}", name), exit_code)

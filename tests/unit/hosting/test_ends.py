@@ -51,7 +51,7 @@ def test_the_reason_follows_the_sentence_when_it_adds_something() -> None:
 
     assert lost.sentence == "the connection to the gateway was lost: no sign of life for 6 s"
     assert (lost.hint, lost.exit_code) == ("pam tunnel diagnose DB", 6)
-    assert revoked.sentence == "a right it needs was taken away"
+    assert revoked.sentence == "a right it needs was taken away: revoked-meanwhile"
     assert revoked.exit_code == 4
 
 
