@@ -78,6 +78,7 @@ class StreamConnection(asyncio.BufferedProtocol):
         self._source: StreamConnection | None = None
         self._sink: StreamConnection | None = None
         self._moved: Moved = _uncounted
+        self._is_ending = False
 
     # --- what the other parts of the router do ------------------------------------------------
 
@@ -95,7 +96,7 @@ class StreamConnection(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> None:
         """Hand in bytes; the caller minds `wait_writable`, or is the source that flows in here."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None and not self._is_ending:
             self._transport.write(data)
 
     def waiting_bytes(self) -> int:
@@ -129,9 +130,22 @@ class StreamConnection(asyncio.BufferedProtocol):
         return data
 
     def end(self, code: int) -> None:
-        """Say why, and close once it is on its way; by force when the peer does not read."""
+        """
+        Say why, and leave the closing to the peer, who has a moment for it.
+
+        Closed at once, a connection on which the peer is still writing would be reset, and our
+        last word lost with it.
+        """
+        transport = self._transport
+        if transport is None or self._is_ending:
+            return
         self.write(write_farewell(code))
-        self._close_soon()
+        self._is_ending = True
+        self._sink = None
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._resume()
+        asyncio.get_running_loop().call_later(limits.CLOSE_S, self.abort)
 
     def abort(self) -> None:
         """Cut the connection now."""
@@ -157,13 +171,15 @@ class StreamConnection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go: a stranger's into a small part of it."""
-        if self._sink is not None:
+        if self._sink is not None or self._is_ending:
             return self._door.buffer
         room = PREFIX_LIMIT if self._opened is not None else limits.EARLY_BYTES
         return self._door.buffer[: max(1, room - len(self._early))]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Write what came to the other side, or keep the little that may come before it is there."""
+        if self._is_ending:
+            return
         data = bytes(self._door.buffer[:nbytes])
         sink = self._sink
         if sink is not None:
@@ -229,7 +245,7 @@ class StreamConnection(asyncio.BufferedProtocol):
             self._deadline = None
 
     def _pause(self) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._is_ending:
             self._transport.pause_reading()
 
     def _resume(self) -> None:
@@ -239,6 +255,7 @@ class StreamConnection(asyncio.BufferedProtocol):
     def _close_soon(self) -> None:
         if self._transport is None:
             return
+        self._is_ending = True
         self._transport.close()
         asyncio.get_running_loop().call_later(limits.CLOSE_S, self.abort)
 

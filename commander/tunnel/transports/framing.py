@@ -74,9 +74,13 @@ class FrameReader:
         return messages + self._split(memoryview(self._rest + data if self._rest else data))
 
     def farewell(self) -> int | None:
-        """At the end of the stream: the relay's close code, if it said one."""
-        left = self._rest if self._large is None else bytes(self._large[: self._large_filled])
-        return find_farewell(left) if self._has_farewell else None
+        """The relay's close code, once what was received ends with its last word."""
+        if not self._has_farewell:
+            return None
+        if self._large is None:
+            return find_farewell(self._rest)
+        filled = self._large_filled
+        return find_farewell(bytes(self._large[max(0, filled - FAREWELL_BYTES) : filled]))
 
     def _split(self, view: memoryview) -> list[memoryview]:
         messages = []

@@ -86,6 +86,7 @@ class StreamRelayPath(asyncio.BufferedProtocol):
             self._break(violation)
             return
         self._deliver(messages)
+        self._heed_farewell()
 
     def pause_writing(self) -> None:
         """The backlog is above the high mark."""
@@ -98,14 +99,8 @@ class StreamRelayPath(asyncio.BufferedProtocol):
             self._events.path_ready()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over; the relay's last word says why, where it came."""
-        code = self._reader.farewell()
-        if code is not None:
-            self._lose(f"the relay closed ({code})", gone=code == PEER_GONE)
-        elif self._closes_because:
-            self._lose(self._closes_because)
-        else:
-            self._lose("the connection to the relay broke")
+        """The connection is over; the relay's last word, where it came, was heeded before."""
+        self._lose(self._closes_because or "the connection to the relay broke")
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -120,7 +115,9 @@ class StreamRelayPath(asyncio.BufferedProtocol):
             self._break(violation)
             return
         self._deliver(messages)
-        self._transport.resume_reading()
+        self._heed_farewell()
+        if not self._over.done():
+            self._transport.resume_reading()
 
     def _deliver(self, messages: list[memoryview]) -> None:
         events = self._events
@@ -132,9 +129,20 @@ class StreamRelayPath(asyncio.BufferedProtocol):
                 return
             events.message_received(message)
 
+    def _heed_farewell(self) -> None:
+        # At once, not at the end of the connection: what we still write could break it before.
+        code = self._reader.farewell()
+        if code is not None:
+            self._lose(f"the relay closed ({code})", gone=code == PEER_GONE)
+            self._abort_soon()
+
     def _break(self, violation: ProtocolViolation) -> None:
         self._lose(violation.message)
-        self._transport.abort()
+        self._abort_soon()
+
+    def _abort_soon(self) -> None:
+        # TLS may be in the midst of a read or of its own close when it hands us bytes.
+        asyncio.get_running_loop().call_soon(self._transport.abort)
 
     def _lose(self, reason: str, *, gone: bool = False) -> None:
         if self._over.done():

@@ -102,3 +102,26 @@ async def test_a_far_end_that_closes_is_gone() -> None:
         assert (seen[0].lost, seen[0].gone) == (["done"], [False])
         assert (seen[1].lost, seen[1].gone) == ([f"the relay closed ({PEER_GONE})"], [True])
         await two.close()
+
+
+async def test_who_is_still_writing_hears_the_relays_last_word() -> None:
+    """A connection that is closed while an end writes would be reset, and the reason lost with it."""
+    async with stream_paths(tls=True) as (one, two):
+        seen = Collected(), Collected()
+        one.start(seen[0])
+        two.start(seen[1])
+        loop = asyncio.get_running_loop()
+
+        def write() -> None:
+            for _ in range(10):
+                two.send(bytes(2000))
+            if not seen[1].lost:
+                loop.call_soon(write)
+
+        write()
+        await eventually(lambda: len(seen[0].messages) > 100, "messages")
+        one._transport.abort()
+        await eventually(lambda: seen[1].lost, "the loss")
+        assert (seen[1].lost, seen[1].gone) == ([f"the relay closed ({PEER_GONE})"], [True])
+        await one.close()
+        await two.close()
