@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commander.backend.storage.tables import attachments
+from commander.backend.storage import changes
+from commander.backend.storage.tables import attachments, records
 
 _BATCH = 500
 
@@ -27,8 +28,16 @@ class StoredAttachment:
 
 
 async def add(connection: AsyncConnection, new: StoredAttachment) -> None:
-    """Store an attachment whose bytes are still to come."""
+    """
+    Store an attachment whose bytes are still to come.
+
+    Its record counts as changed: what is kept ready for devices says whether there are any.
+    """
     await connection.execute(insert(attachments).values(**vars(new)))
+    (change,) = await changes.reserve(connection, 1)
+    await connection.execute(
+        update(records).where(records.c.uid == new.record).values(change=change)
+    )
 
 
 async def find(connection: AsyncConnection, uid: str) -> StoredAttachment | None:

@@ -69,17 +69,23 @@ class DeviceShelf:
 
     async def client(self, client_id: str) -> StoredClient | None:
         """The client with this id."""
-        return await self._fact(("client", client_id), lambda c: clients.find(c, client_id))
+        # Before the snapshot begins: what a later commit wrote must not pass for newer than it is.
+        generation = self._database.generation
+
+        async def load(connection: AsyncConnection) -> StoredClient | None:
+            found = await clients.find(connection, client_id)
+            if found is not None:
+                # What is asked for next, while there is a snapshot at hand.
+                key = ("frame", found.application)
+                if key not in self._facts:
+                    self._keep(key, await _load_frame(connection, found.application), generation)
+            return found
+
+        return await self._fact(("client", client_id), load)
 
     async def frame(self, application: str) -> Frame:
         """An application and its folder keys."""
-
-        async def load(connection: AsyncConnection) -> Frame:
-            stored = await applications.find(connection, application)
-            keys = await applications.keys_of(connection, application)
-            return Frame(stored, {key.folder: key.key for key in keys})
-
-        return await self._fact(("frame", application), load)
+        return await self._fact(("frame", application), lambda c: _load_frame(c, application))
 
     async def files(self, records: Collection[str]) -> dict[str, list[StoredAttachment]]:
         """Attachments by record."""
@@ -110,10 +116,13 @@ class DeviceShelf:
             return self._facts[key]  # type: ignore[return-value]  # stored below under the same key
         async with self._database.reading() as connection:
             value = await load(connection)
+        self._keep(key, value, generation)
+        return value
+
+    def _keep(self, key: object, value: object, generation: int) -> None:
         # Read while somebody wrote it may be of either side of the commit: good for once.
         if self._database.generation == generation == self._facts_generation:
             self._facts[key] = value
-        return value
 
     async def _fetch(self, folder: str) -> Records:
         async with self._turn:
@@ -175,6 +184,12 @@ class DeviceShelf:
         self._folders.clear()
         self._places.clear()
         self._bytes = 0
+
+
+async def _load_frame(connection: AsyncConnection, application: str) -> Frame:
+    stored = await applications.find(connection, application)
+    keys = await applications.keys_of(connection, application)
+    return Frame(stored, {key.folder: key.key for key in keys})
 
 
 def _size(records: Records) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from commander.backend.core import Core
-from commander.backend.storage import attachments
+from commander.backend.storage import attachments, changes
 from commander.backend.storage.attachments import StoredAttachment
 from commander.ids import new_uid
 
@@ -26,6 +26,7 @@ async def test_attachments_live_with_their_record(core: Core) -> None:
             await attachments.add(connection, new)
         assert await attachments.uploaded(connection, a)
         assert not await attachments.uploaded(connection, a)
+        assert await changes.cursor(connection) == 4
         assert not await attachments.uploaded(connection, new_uid())
         assert await attachments.count(connection, one) == 3
         found = await attachments.of_records(connection, [one, other])
