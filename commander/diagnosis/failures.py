@@ -66,6 +66,12 @@ def tls_failure(error: OSError, *, now: str) -> Unreachable:
             hint="is it the port of a commander server? A proxy may interfere as well",
             code="tls-failed",
         )
+    if isinstance(error, ConnectionAbortedError | TimeoutError):
+        return Unreachable(
+            "a connection is accepted, and then nobody answers the TLS handshake",
+            hint="is it the port of a commander server? Look at the server, and at what is in front of it",
+            code="tls-no-answer",
+        )
     return Unreachable(
         "the connection was cut during the TLS handshake",
         hint="a firewall that inspects TLS does that; ask those who run the network",

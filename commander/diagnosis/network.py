@@ -35,7 +35,7 @@ from commander.wire.proofs import verify_server_info
 
 MAX_TRIED = 4
 CONNECT_S = 4.0
-PROXY_ANSWER_S = 8.0
+"""For a connection; twice that for a handshake or a proxy's answer."""
 PROXY_HEAD = 8192
 PAGE_S = 8.0
 CERTIFICATE_WARN_S = 14 * 24 * 3600
@@ -56,8 +56,16 @@ class Place:
 class ServerNetwork:
     """The steps from here to one server; each leaves what the next one needs."""
 
-    def __init__(self, place: Place, environment: Mapping[str, str], clock: Clock) -> None:
+    def __init__(
+        self,
+        place: Place,
+        environment: Mapping[str, str],
+        clock: Clock,
+        *,
+        patience_s: float = CONNECT_S,
+    ) -> None:
         self._place = place
+        self._patience_s = patience_s
         self._environment = environment
         self._clock = clock
         self._host, self._port = split_address(place.address)
@@ -115,7 +123,7 @@ class ServerNetwork:
         for address in addresses[:MAX_TRIED]:
             began = loop.time()
             try:
-                async with asyncio.timeout(CONNECT_S):
+                async with asyncio.timeout(self._patience_s):
                     _, writer = await asyncio.open_connection(address, port)
             except OSError as error:
                 failure = error
@@ -148,7 +156,7 @@ class ServerNetwork:
         _, writer = await self._open()
         try:
             await writer.start_tls(
-                context, server_hostname=self._host, ssl_handshake_timeout=CONNECT_S * 2
+                context, server_hostname=self._host, ssl_handshake_timeout=2 * self._patience_s
             )
         except BaseException:
             writer.transport.abort()
@@ -161,7 +169,7 @@ class ServerNetwork:
         # A proxy may itself be spoken to by TLS; its certificate is checked by the machine's authorities.
         has_tls = self._proxy.startswith("https:")
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(self._patience_s):
                 reader, writer = await asyncio.open_connection(
                     self._connected,
                     port,
@@ -187,7 +195,7 @@ class ServerNetwork:
         authorization = f"Proxy-Authorization: Basic {account}\r\n" if account else ""
         writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{authorization}\r\n".encode())
         try:
-            async with asyncio.timeout(PROXY_ANSWER_S):
+            async with asyncio.timeout(2 * self._patience_s):
                 head = await reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
             raise Unreachable(
@@ -204,7 +212,7 @@ class ServerNetwork:
         if failure.code not in ("tls-failed", "tls-cut"):
             return failure
         with contextlib.suppress(OSError, EOFError, Unreachable, asyncio.LimitOverrunError):
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(self._patience_s):
                 reader, writer = await self._open()
                 try:
                     writer.write(b"GET / HTTP/1.0\r\n\r\n")

@@ -17,6 +17,7 @@ from commander.diagnosis.network import Place, ServerNetwork, read_status, split
 from commander.diagnosis.report import Finding, State, exit_code
 from commander.diagnosis.steps import Runner
 from tests.support.backend_server import BackendServer, running
+from tests.support.servers.blackhole import Blackhole
 from tests.support.servers.http_proxy import HttpProxy
 from tests.support.waiting import free_port
 
@@ -32,10 +33,14 @@ async def server(tmp_path: Path) -> AsyncIterator[BackendServer]:
 
 
 async def diagnose(
-    place: Place, environment: Mapping[str, str] | None = None, clock: Clock | None = None
+    place: Place,
+    environment: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    *,
+    patience_s: float = 20.0,
 ) -> dict[str, Finding]:
     runner = Runner(timeout_s=60.0)
-    network = ServerNetwork(place, environment or {}, clock or SystemClock())
+    network = ServerNetwork(place, environment or {}, clock or SystemClock(), patience_s=patience_s)
     await runner.run(network.steps())
     assert [found.check for found in runner.findings] == ORDER
     return {found.check: found for found in runner.findings}
@@ -227,6 +232,30 @@ async def test_a_web_page_instead_of_the_server() -> None:
 
     assert first_failure(over_tls) == ("server", "captive-portal", 6)
     assert first_failure(without) == ("tls", "captive-portal", 6)
+
+
+async def test_whoever_accepts_and_never_answers_is_given_up() -> None:
+    """A server that hangs, and a proxy that hangs: each is told apart, and within its deadline."""
+    over = asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with Blackhole.silent() as hole:
+        dropped = await diagnose(Place(f"127.0.0.1:{hole.port}"), patience_s=0.2)
+    hanging = await diagnose(Place(address), patience_s=0.2)
+    behind = await diagnose(
+        Place("127.0.0.1:1"), {"HTTPS_PROXY": f"http://{address}"}, patience_s=0.2
+    )
+    over.set()
+    server.close()
+
+    assert first_failure(dropped) == ("connection", "no-answer", 6)
+    assert first_failure(hanging) == ("tls", "tls-no-answer", 6)
+    assert first_failure(behind) == ("connection", "proxy-no-answer", 6)
 
 
 async def test_another_server_than_the_known_one(server: BackendServer) -> None:

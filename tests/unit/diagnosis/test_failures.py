@@ -40,6 +40,7 @@ CASES = [
     (tls_failure(untrusted(23), now="T"), "certificate-refused"),
     (tls_failure(ssl.SSLError(1, "wrong"), now="T"), "tls-failed"),
     (tls_failure(ConnectionResetError(), now="T"), "tls-cut"),
+    (tls_failure(ConnectionAbortedError("slow"), now="T"), "tls-no-answer"),
     (page_failure(200, b"  <html>"), "captive-portal"),
     (page_failure(302, b""), "captive-portal"),
     (page_failure(404, b"not found"), "other-server"),
