@@ -157,7 +157,8 @@ def read_told(line: bytes) -> Told:
 
 def match_tunnels(wanted: str, tunnels: list[TunnelInfo]) -> list[TunnelInfo]:
     """
-    Find tunnels by id (padding allowed), conversation, record UID or title, or unique id prefix.
+    Find tunnels by id (padding allowed), conversation, record UID or title, by their name in a
+    tunnels file or under localhost, or by unique id prefix.
 
     An exact match wins over prefixes; a prefix has at least four characters.
     """
@@ -166,6 +167,7 @@ def match_tunnels(wanted: str, tunnels: list[TunnelInfo]) -> list[TunnelInfo]:
         lambda t: bare in (t.tunnel, t.conversation),
         lambda t: bare == t.record,
         lambda t: wanted == t.title,
+        lambda t: wanted != "" and wanted in (t.name, t.local_name),
         lambda t: len(bare) >= 4 and t.tunnel.startswith(bare),
     ):
         found = [tunnel for tunnel in tunnels if known(tunnel)]

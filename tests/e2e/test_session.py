@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -140,6 +142,31 @@ def test_a_tunnel_lives_in_the_session(setting: Setting, open_terminal: Open) ->
     assert tail.wait() == 0
     assert not is_listening(port)
     assert setting.ann.json("pam", "tunnel", "list") == []
+    assert terminal.leave() == 0
+
+
+def test_a_set_of_tunnels_in_the_session(setting: Setting, open_terminal: Open) -> None:
+    """`up` opens a file's tunnels, `show` names who is on one by its name there, `down` closes all."""
+    file = setting.ann.home.work / "session.yaml"
+    file.write_text(f"version: 1\ntunnels:\n  wiki: {TARGET}\n  other:\n    record: {TARGET}\n")
+    terminal = open_terminal(setting.ann)
+    terminal.prompt()
+    terminal.type("pam tunnel up -f session.yaml")
+    port = int(terminal.expect(r"wiki +Wiki +\S+ +127\.0\.0\.1:(\d+) +\w+ +open")[1])
+    terminal.expect(r"other +Wiki .*open")
+    terminal.prompt()
+    with socket.create_connection(("127.0.0.1", port)):
+        terminal.type("pam tunnel show wiki")
+        terminal.expect(rf"{os.getpid()} +{os.getuid()} ")
+        terminal.prompt()
+    terminal.type("pam tunnel up -f session.yaml")
+    terminal.expect(r"wiki .*already open")
+    terminal.prompt()
+    terminal.type("pam tunnel down -f session.yaml")
+    terminal.expect(r"Stopped 2 tunnels of session\.yaml")
+    terminal.prompt()
+
+    assert not is_listening(port)
     assert terminal.leave() == 0
 
 

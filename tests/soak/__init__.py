@@ -10,7 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("paths", "tunnels", "websockets", "webrtc", "router", "stalled", "short", "flapping")
+PARTS = (
+    "paths",
+    "tunnels",
+    "streams",
+    "websockets",
+    "webrtc",
+    "router",
+    "stalled",
+    "short",
+    "flapping",
+)
 
 
 @dataclass(frozen=True)

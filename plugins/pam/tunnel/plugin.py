@@ -7,7 +7,9 @@ from commander.plugin.hookspecs import hookimpl
 
 _RECORD = positional("record", kind=ArgumentKind.RECORD, help="record: UID, title or path")
 _TUNNEL = positional(
-    "tunnel", kind=ArgumentKind.TUNNEL, help="tunnel id (or its beginning), record UID or title"
+    "tunnel",
+    kind=ArgumentKind.TUNNEL,
+    help="tunnel id (or its beginning), record UID or title, name in a tunnels file",
 )
 
 _START = Command(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,16 @@ def test_hostile_lines_are_refused(line: bytes) -> None:
             read(line)
         except InvalidInput:
             continue
+
+
+def test_tunnels_are_found_by_their_name_in_a_file() -> None:
+    """And by the name under localhost; no name at all finds nothing."""
+    named = msgspec.structs.replace(info("a" * 22), name="orders-db", local_name="orders.localhost")
+    tunnels = [info("b" * 22), named]
+
+    assert match_tunnels("orders-db", tunnels) == [named]
+    assert match_tunnels("orders.localhost", tunnels) == [named]
+    assert match_tunnels("", tunnels) == []
 
 
 @pytest.mark.parametrize(
