@@ -20,6 +20,7 @@ PARTS = (
     "stalled",
     "short",
     "flapping",
+    "storm",
 )
 
 

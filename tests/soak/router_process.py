@@ -1,7 +1,7 @@
 """
 The router in a process of its own, on TLS and with every option of `commander-server`, for load tests.
 
-    python -m tests.soak.router_process FOLDER DEVICES GATEWAYS
+    python -m tests.soak.router_process FOLDER DEVICES GATEWAYS PORT
 
 prints `listening PORT`, and at each line on standard input its memory in KiB and how many sockets
 it has. Peers have keys that both
@@ -55,7 +55,7 @@ def say(*words: object) -> None:
     sys.stdout.flush()
 
 
-async def serve(folder: Path, devices: int, gateways: int) -> None:
+async def serve(folder: Path, devices: int, gateways: int, port: int) -> None:
     """Run until standard input ends."""
     clock = SystemClock()
     gate = Gate(clock)
@@ -71,7 +71,7 @@ async def serve(folder: Path, devices: int, gateways: int) -> None:
     context = tls.server_context(folder / "tls.pem", folder / "tls.key")
     router = Router(gatekeeper=gate, journal=Notes(), clock=clock)
     config = uvicorn.Config(
-        Starlette(routes=build_routes(router)), host="127.0.0.1", port=0,
+        Starlette(routes=build_routes(router)), host="127.0.0.1", port=port,
         http=ImpatientHttpProtocol, h11_max_incomplete_event_size=HEADERS_BYTES, lifespan="off",
         log_config=None, access_log=False, limit_concurrency=MAX_CONNECTIONS, backlog=1024,
         ssl_context_factory=lambda _config, _default: context, **UVICORN_OPTIONS,
@@ -92,4 +92,4 @@ async def serve(folder: Path, devices: int, gateways: int) -> None:
 if __name__ == "__main__":
     keep_freed_memory()
     share_tls_buffers()
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(serve(Path(sys.argv[1]), *map(int, sys.argv[2:5])))

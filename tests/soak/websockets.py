@@ -71,6 +71,10 @@ class RouterProcess:
         """How many control sockets it has."""
         return (await asyncio.to_thread(self._ask))[1]
 
+    def kill(self) -> None:
+        """kill -9: nobody is told."""
+        self._child.kill()
+
     def _ask(self) -> tuple[int, int]:
         assert self._child.stdin is not None
         assert self._child.stdout is not None
@@ -81,11 +85,12 @@ class RouterProcess:
 
 
 @asynccontextmanager
-async def router_process(folder: Path, devices: int) -> AsyncIterator[RouterProcess]:
-    """Start it and end it."""
+async def router_process(folder: Path, devices: int, port: int = 0) -> AsyncIterator[RouterProcess]:
+    """Start it and end it, or what a kill has left of it."""
     root = Path(__file__).resolve().parents[2]
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.soak.router_process", folder, str(devices), str(GATEWAYS)],
+        [sys.executable, "-m", "tests.soak.router_process", folder, str(devices), str(GATEWAYS),
+         str(port)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root,
         env={**os.environ, "PYTHONPATH": str(root)},
     )  # fmt: skip

@@ -1,0 +1,79 @@
+"""
+The second half of gate test T09: the router dies with many sockets open, and everybody comes back at once.
+
+It is killed without a word and started again on the same port. Each client comes back by the back-off of
+the product (`commander.api.retry`), as its own program would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+
+from commander.api.retry import backoff
+from tests.soak import Figure, Size
+from tests.soak.measuring import percentile
+from tests.soak.router_process import peer
+from tests.soak.websockets import AT_ONCE, Swarm, router_process
+from tests.support.router_server import Peer
+from tests.support.waiting import free_port
+
+NAME = "storm"
+SOCKETS = 10_000
+FIRST = 1_000
+FIRST_LIMIT_S, ALL_LIMIT_S = 10.0, 60.0
+GIVE_UP_S = 600.0
+
+
+def run(size: Size) -> Iterator[Figure]:
+    """Open them all, kill the router, start it again, and wait until everybody is back."""
+    yield from asyncio.run(_run(size))
+
+
+async def _run(size: Size) -> list[Figure]:
+    count, first = size.of(SOCKETS, least=100), size.of(FIRST, least=10)
+    rng = random.Random(9)
+    peers = [peer("device", number) for number in range(count)]
+    port = free_port()
+    async with router_process(size.folder, count, port) as router:
+        opened = await Swarm(router).open_many(peers)
+        router.kill()
+        async with asyncio.timeout(GIVE_UP_S):
+            await asyncio.gather(*(socket.closed for _, socket in opened))
+    async with router_process(size.folder, count, port) as router:
+        swarm, began = Swarm(router), time.monotonic()
+        turn = asyncio.Semaphore(max(AT_ONCE, count // 4))
+        async with asyncio.timeout(GIVE_UP_S):
+            back = await asyncio.gather(
+                *(_come_back(swarm, one, began, turn, random.Random(rng.random())) for one in peers)
+            )
+        there = await router.sockets()
+    is_full = size.scale >= 1.0
+    return [
+        Figure("sockets that were cut at once", count, ""),
+        Figure(
+            f"the first {first} are back after", sorted(back)[first - 1], "s",
+            FIRST_LIMIT_S if is_full else None,
+        ),
+        Figure("half of them are back after", percentile(list(back), 50), "s"),
+        Figure("all are back after", max(back), "s", ALL_LIMIT_S if is_full else None),
+        Figure("sockets that did not come back", count - there, "", 0),
+    ]  # fmt: skip
+
+
+async def _come_back(
+    swarm: Swarm, one: Peer, began: float, turn: asyncio.Semaphore, rng: random.Random
+) -> float:
+    """Try until it is connected; seconds since the router could be reached again."""
+    waits = backoff(rng)
+    while True:
+        await asyncio.sleep(next(waits))
+        try:
+            # The handshakes of all clients share this machine's processors with the router.
+            async with turn:
+                await swarm.open(one)
+        except (OSError, TimeoutError):
+            continue
+        return time.monotonic() - began
