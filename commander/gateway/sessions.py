@@ -140,10 +140,6 @@ class Sessions:
         """How many tunnels a user has open here."""
         return sum(session.rights.user == user for session in self._live.values())
 
-    def count_interrupted(self) -> int:
-        """How many tunnels have no path now."""
-        return sum(s.end is not None and s.end.is_interrupted for s in self._live.values())
-
     def all(self) -> list[Session]:
         """Every live tunnel."""
         return list(self._live.values())

@@ -128,13 +128,44 @@ def remove_old(directory: Path, *, now: float) -> None:
             continue
 
 
+# What is told of paths and the end, for people; all other events list their values.
+_SENTENCES = {
+    "path-up": "{path}, generation {generation}",
+    "path-lost": "{path}: {reason}",
+    "interrupted": "connections wait; {reason}",
+    "trying": "{paths}; {reason}",
+    "failed": "{paths}: {reason} ({code})",
+    "path-failed": "{path}: {reason}",
+    "path-not-offered": "the gateway offers no {path} path for this record",
+    "resumed": "over {path} after {after_s} s",
+    "preferred": "{path} carries from now on; {reason}",
+    "retired": "{path}; {reason}",
+    "surroundings": "{reason}; paths are tested",
+    CLOSED: "{code}; {reason}",
+}
+
+
 def describe(entry: dict[str, Value]) -> str:
     """One readable line for an entry; the shell escapes control characters."""
+    clock_time, event = str(entry.get("time", ""))[11:19], str(entry.get("event", "?"))
+    told = _sentence(event, entry)
+    if told is not None:
+        return f"{clock_time} {event}: {told}"
     values = " ".join(
         f"{name}={value}" for name, value in entry.items() if name not in ("time", "event")
     )
-    clock_time = str(entry.get("time", ""))[11:19]
-    return f"{clock_time} {entry.get('event', '?')} {values}".rstrip()
+    return f"{clock_time} {event} {values}".rstrip()
+
+
+def _sentence(event: str, entry: dict[str, Value]) -> str | None:
+    sentence = _SENTENCES.get(event)
+    if sentence is None:
+        return None
+    try:
+        return sentence.format_map(entry)
+    except KeyError:
+        # Written by another version: what it has is listed.
+        return None
 
 
 def _parse(line: bytes) -> dict[str, Value] | None:

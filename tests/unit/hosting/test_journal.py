@@ -4,9 +4,11 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from commander.clock import ManualClock
 from commander.hosting import journal
-from commander.hosting.journal import Follower, Journal, describe, remove_old
+from commander.hosting.journal import Follower, Journal, Value, describe, remove_old
 
 
 def events(follower: Follower) -> list[object]:
@@ -91,3 +93,22 @@ def test_an_entry_reads_as_one_line() -> None:
 
     assert describe(entry) == "10:00:05 path-up kind=relay"
     assert describe({}) == " ?"
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        ({"event": "interrupted", "reason": "cut", "gone": False},
+         "interrupted: connections wait; cut"),
+        ({"event": "resumed", "path": "relay", "after_s": 1.25}, "resumed: over relay after 1.25 s"),
+        ({"event": "trying", "paths": "relay, direct", "reason": "cut"},
+         "trying: relay, direct; cut"),
+        ({"event": "tunnel-closed", "code": "stopped", "reason": "by the user {x}"},
+         "tunnel-closed: stopped; by the user {x}"),
+        ({"event": "resumed"}, "resumed"),
+        ({"event": "accept", "stream": 1}, "accept stream=1"),
+    ],
+)  # fmt: skip
+def test_paths_are_told_in_sentences(entry: dict[str, Value], line: str) -> None:
+    """Whatever a reason holds; an entry of another version lists what it has."""
+    assert describe({"time": "2026-11-29T10:00:05Z", **entry}) == f"10:00:05 {line}"
