@@ -205,9 +205,16 @@ class PathKeeper:
             case Retire(group, why):
                 log("retired", path=group.kind, generation=group.group, reason=why)
                 self._retiring.add(group.group)
-                self._spawn_other(end.retire(group.group))
+                self._spawn_other(self._retire(group.group))
             case GiveUp(code, reason):
                 self._spawn_other(self._tunnel.close(code, reason))
+
+    async def _retire(self, group: int) -> None:
+        await self._tunnel.end.retire(group)
+        if any(link.group == group for link in self._tunnel.end.links()):
+            # The others died meanwhile: it is the last one, and counts again.
+            self._retiring.discard(group)
+            self._wake.set()
 
     # --- attempts -----------------------------------------------------------------------------
 

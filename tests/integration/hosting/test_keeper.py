@@ -12,7 +12,7 @@ import pytest
 
 from commander.audit.events import PathAttached, TunnelKilled, TunnelPaths
 from commander.authority.refusals import Code
-from commander.authority.statements import Kind
+from commander.authority.statements import Kind, Right
 from commander.errors import Refused, Unreachable
 from commander.hosting.hosted import HostedTunnel
 from commander.wire.pam import ConfigurationSettings
@@ -301,3 +301,52 @@ async def test_a_dead_path_is_found_out_by_a_test(world: World, tmp_path: Path) 
 
         lost = it.log(tunnel, "path-lost")[0]
         assert "no answer within 1.5 s" in str(lost["reason"])
+
+
+async def test_a_share_that_ends_meanwhile_ends_it(world: World, tmp_path: Path) -> None:
+    """To the second, without a path: the clock needs no network."""
+    async with kept(world, tmp_path, "relay") as it:
+        ends = int(world.clock.now()) + 3
+        world.enterprise.share(
+            world.alice, world.folder, world.bob.user, Right.VIEW, not_after=ends
+        )
+        await it.running.follower.catch_up()
+        tunnel = await it.start()
+        it.board.down.add("relay")
+        await it.board.cut("relay")
+
+        await eventually(lambda: not len(it.running.service.sessions), "the gateway ends it")
+        assert ends <= world.clock.now() < ends + 2
+        code, reason = await it.ended(tunnel)
+
+        assert (code, Code.ACCESS_EXPIRED in reason) == ("expired", True)
+
+
+async def test_a_gateway_that_is_offline_and_closed_the_path_has_ended(
+    world: World, tmp_path: Path
+) -> None:
+    """The client waits five seconds for it, and not ten minutes."""
+    async with kept(world, tmp_path, "relay") as it:
+        tunnel = await it.start()
+        it.router.running = None
+        await it.board.cut("relay")
+        await eventually(lambda: tunnel.end.is_interrupted, "it is interrupted")
+        tunnel.tunnel_interrupted("closed by the far end", gone=True)
+
+        code, reason = await it.ended(tunnel)
+
+        assert (code, reason) == ("path-lost", "the gateway's process ended, it is offline")
+
+
+async def test_a_retired_path_that_is_the_last_one_left_counts_again(
+    world: World, tmp_path: Path
+) -> None:
+    """Direct dies in the moment the relay is retired: the tunnel goes on, and looks for direct again."""
+    async with kept(world, tmp_path) as it:
+        tunnel = await it.start()
+        await eventually(lambda: path_of(tunnel) == "direct", "direct carries")
+        relay = next(link.group for link in tunnel.info().links if link.path == "relay")
+        it.board.down.add("direct")
+        await asyncio.gather(it.board.cut("direct"), tunnel.end.retire(relay))
+        async with program(tunnel) as it_runs:
+            await it_runs.says(b"here")
