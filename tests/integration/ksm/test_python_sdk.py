@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from keeper_secrets_manager_core.storage import (  # type: ignore[import-untyped
     InMemoryKeyValueStorage,
 )
 
+from commander.wire.records import RecordData
 from tests.support.sdk_devices import SdkWorld
 
 pytestmark = pytest.mark.integration
@@ -137,6 +139,50 @@ async def test_updates_a_record_and_meets_a_faster_writer(world: SdkWorld) -> No
     assert await world.titles() >= {"Orders DB", "Databases"}
     record = world.vault.get_record(world.record)
     assert (record.revision, record.data.first("password")) == (3, "changed")
+
+
+def set_login(text: str, data: RecordData) -> None:
+    """A change by the vault."""
+    data.set_first("login", text)
+
+
+async def test_many_writers_lose_nothing(world: SdkWorld) -> None:
+    """Three SDKs and the owner's vault change one record at once; every change is in the end."""
+    managers = [await opened(world) for _ in range(3)]
+
+    def add(manager: Any, mark: str) -> None:
+        while True:
+            (record,) = manager.get_secrets([world.record])
+            record.add_custom_field(field_type="text", label=mark, value=mark)
+            try:
+                manager.save(record)
+            except KeeperError as error:
+                if "out_of_sync" not in str(error):
+                    raise
+            else:
+                return
+
+    def write(manager: Any, name: str) -> None:
+        for number in range(4):
+            add(manager, f"{name}{number}")
+
+    async def write_by_vault() -> None:
+        for number in range(4):
+            await world.vault.sync()
+            await world.vault.update_record(world.record, partial(set_login, f"v{number}"))
+
+    await asyncio.gather(
+        *(in_thread(write, one, name) for one, name in zip(managers, "abc", strict=True)),
+        write_by_vault(),
+    )
+
+    assert await world.vault.sync() == []
+    record = world.vault.get_record(world.record)
+    marks = {field["label"] for field in record.data.content["custom"]}
+    assert marks == {f"{name}{number}" for name in "abc" for number in range(4)}
+    assert record.data.first("login") == "v3"
+    history = await world.vault.history(world.record)
+    assert [one.revision for one in history] == list(range(1, 18))
 
 
 async def test_transactions_commit_and_roll_back(world: SdkWorld) -> None:
