@@ -73,6 +73,7 @@ class ServerNetwork:
         self._connected = ""
         self._info: ServerInfo | None = None
         self._offset_s = 0.0
+        self._doubt_s = 0.0
 
     def steps(self) -> list[Step]:
         """The checks in order, for `Runner.run`."""
@@ -272,6 +273,7 @@ class ServerNetwork:
         self._info = info = self._read(page.body)
         # The server tells whole seconds: half a second more is the best guess.
         self._offset_s = sent + took_s / 2 - (info.time + 0.5)
+        self._doubt_s = took_s / 2 + 0.5
         figure = f"version {info.version}, {took_s * 1000:.0f} ms"
         if health.status != 200:
             raise Unreachable(
@@ -308,9 +310,11 @@ class ServerNetwork:
         offset = self._offset_s
         figure = f"{offset:+.1f} s against the server"
         values: dict[str, Value] = {"offset_s": round(offset, 1)}
-        if abs(offset) < CLOCK_WARN_S:
+        # A slow answer makes the measurement vague; only what is certain counts.
+        certain = abs(offset) - self._doubt_s
+        if certain < CLOCK_WARN_S:
             return Outcome(figure, values=values)
-        is_fatal = abs(offset) >= CLOCK_FAIL_S
+        is_fatal = certain >= CLOCK_FAIL_S
         return Outcome(
             figure,
             State.FAIL if is_fatal else State.WARN,

@@ -63,14 +63,17 @@ class GatewayReadings:
         paths = dict.fromkeys(PATHS, 0)
         for found in stats:
             paths[found.path_kind] = paths.get(found.path_kind, 0) + 1
-        waiting = paths.pop("", 0)
+        without_path = paths.pop("", 0)
+        resuming = sum(end.is_interrupted for end in ends)
         to_target = totals.bytes_to_target + sum(found.bytes_in for found in stats)
         from_target = totals.bytes_from_target + sum(found.bytes_out for found in stats)
         return {
             "commander_gateway_tunnels": {
-                ("open",): float(len(stats) - waiting),
-                ("resuming",): float(waiting),
+                ("opening",): float(without_path - resuming),
+                ("open",): float(len(stats) - without_path),
+                ("resuming",): float(resuming),
             },
+            "commander_gateway_links": float(sum(len(end.links()) for end in ends)),
             "commander_gateway_tunnel_paths": tally(paths, PATHS),
             "commander_gateway_open_streams": float(sum(found.streams_open for found in stats)),
             "commander_gateway_streams_total": float(

@@ -45,8 +45,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "commander_gateway_tunnels", Kind.GAUGE,
-        "Tunnels held now: open ones, and those that wait for a path to come back.",
-        {"state": ("open", "resuming")},
+        "Tunnels held now: those whose first path comes up, open ones, and those that wait for a path "
+        "to come back.",
+        {"state": ("opening", "open", "resuming")},
+    ),
+    Metric(
+        "commander_gateway_links", Kind.GAUGE,
+        "Connections that carry tunnels now; a direct path has several.",
     ),
     Metric("commander_gateway_tunnels_opened_total", Kind.COUNTER, "Tunnels begun."),
     Metric(

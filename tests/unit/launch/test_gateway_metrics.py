@@ -77,7 +77,8 @@ async def test_a_tunnel_counts_from_its_beginning_to_its_end(world: World, tmp_p
     assert isinstance(states, dict)
     assert sum(states.values()) == 1.0
     assert number(held, "commander_gateway_tunnels_opened_total") == 1.0
-    assert number(ended, "commander_gateway_tunnels", "open") == 0.0
+    assert number(held, "commander_gateway_tunnels", "opening") == 1.0
+    assert number(ended, "commander_gateway_tunnels", "opening") == 0.0
     ends = ended["commander_gateway_tunnels_ended_total"]
     assert isinstance(ends, dict)
     assert sum(ends.values()) == 1.0
