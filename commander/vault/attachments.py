@@ -166,10 +166,11 @@ async def list_of(vault: Vault, record: OpenRecord) -> list[Attachment]:
         return []
     answer = await vault.remote.call(calls.ATTACHMENTS, calls.AttachmentsRequest(record.uid))
     rows = {row.file: row for row in answer.attachments}
-    return [_open(record, uid, rows.get(uid)) for uid in wanted]
+    return [open_row(record, uid, rows.get(uid)) for uid in wanted]
 
 
-def _open(record: OpenRecord, uid: str, row: calls.AttachmentRow | None) -> Attachment:
+def open_row(record: OpenRecord, uid: str, row: calls.AttachmentRow | None) -> Attachment:
+    """Open what the server says of an attachment that a record names. Raises Tampered."""
     if row is None:
         raise Tampered(
             f"the server has no attachment {uid} that record {record.data.title!r} names",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from commander.clock import iso_utc
 from commander.errors import CommanderError, Conflict, NotFound
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context
@@ -93,7 +94,13 @@ def show_record(
     if form == "json":
         content = _content(data, unmask=unmask)
         more = {"attachments": files} if files else {}
-        return Document({"record_uid": record.uid, **content, **more})
+        about: dict[str, Plain] = {
+            "record_uid": record.uid,
+            "revision": record.revision,
+            "modified": iso_utc(record.time),
+            "author": author,
+        }
+        return Document({**about, **content, **more})
     if form == "fields":
         return Text("\n".join(field_lines(data, unmask=unmask)))
     return _detail(vault, record, unmask=unmask, author=author, files=files)

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 from functools import cache
 
-from commander.clock import ManualClock
 from commander.codec import decode, encode
 from commander.crypto import aead
 from commander.errors import InvalidInput, Refused, Tampered
 from commander.vault.accounts import AccountSecret, Identity, unwrap_identity
+from commander.vault.attachments import open_row, safe_name
 from commander.vault.opening import open_folder_name, open_payload, open_settings
 from commander.vault.record_types import parse_assignment, read_value
 from commander.vault.replica import Snapshot
@@ -26,7 +26,7 @@ from commander.wire.seals import (
     read_record_seal,
 )
 from tests.support.memory_server import MemoryServer
-from tests.support.vaults import first_vault
+from tests.support.sdk_world import make_sdk_world
 
 NAME = "vault"
 _KEY = bytes(32)
@@ -50,15 +50,17 @@ def _world() -> _World:
 
 
 async def _make() -> _World:
-    clock = ManualClock()
-    server = MemoryServer(clock)
-    vault = await first_vault(server, clock)
-    folder = await vault.create_shared_folder("Shared")
+    world = await make_sdk_world()
+    vault = world.vault
     data = RecordData.create("login", "Orders")
-    await vault.create_record(data, folder.uid, settings=ResourceSettings(protocol="ssh"))
-    application = await vault.applications.create("App")
-    await vault.applications.share_folder(application.uid, folder.uid)
-    return _World(vault, server)
+    await vault.create_record(data, world.folder, settings=ResourceSettings(protocol="ssh"))
+    inner = await vault.create_folder("Inner", world.folder)
+    # What a Secrets Manager device wrote, in each form.
+    world.update(world.create("By a device", password="1"), password="2")
+    world.add_file(world.create("With a file", inner=inner.uid))
+    world.rename(inner.uid, "Renamed")
+    await vault.sync()
+    return _World(vault, world.server)
 
 
 def seeds() -> list[bytes]:
@@ -112,6 +114,12 @@ def _as_plaintext(data: bytes) -> None:
         open_payload(_KEY, type(record)(record.seal, b"", sealed), seal)
     with contextlib.suppress(Refused):
         open_settings(_KEY, seal.record, SettingsVersion(record.seal, sealed))
+    opened = next(iter(restore(world.snapshot, world.identity).records.values()))
+    row = calls.AttachmentRow(
+        "A" * 22, aead.seal(opened.key, _KEY), sealed, len(data), True, data.decode("latin-1")
+    )
+    with contextlib.suppress(Tampered):
+        safe_name(open_row(opened, row.file, row))
     folder = world.snapshot.folders[0]
     with contextlib.suppress(Refused):
         open_folder_name(_KEY, FolderVersion(folder.seal, data), read_folder_seal(folder.seal))
