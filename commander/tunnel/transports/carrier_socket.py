@@ -7,7 +7,7 @@ import socket
 from asyncio.trsock import TransportSocket
 from typing import Final
 
-UNSENT_BYTES: Final = 128 * 1024
+UNSENT_BYTES: Final = 64 * 1024
 """What the kernel holds unsent; more stays with us, where small frames can overtake it."""
 USER_TIMEOUT_MS: Final = 20_000
 """The tunnel's heartbeat is faster; this ends a connection whose tunnel is gone."""
