@@ -127,7 +127,10 @@ class TargetCheck(Event, frozen=True):
 
 
 class StreamRefused(Event, frozen=True):
-    """A connection to a tunnel's port was refused, as when it came from another `os_user`."""
+    """
+    Connections to a tunnel's local port were refused, as when they came from another `os_user` of
+    the client's machine; `stream` is how many, by the client's word.
+    """
 
     conversation: PublicUid
     stream: PublicCount

@@ -302,6 +302,8 @@ class Sessions:
         paths = tally.paths_event(session.conversation, session.rights)
         if paths is not None:
             await self._write(paths)
+        for event in tally.turned_away_events(session.conversation, session.rights):
+            await self._write(event)
         await self._write(
             tally.outcome_event(
                 session.conversation,

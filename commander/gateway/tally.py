@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
-from commander.audit.events import TunnelOutcome, TunnelPaths, clip
+from commander.audit.events import StreamRefused, TunnelOutcome, TunnelPaths, clip
 from commander.codec import decode
 from commander.errors import InvalidInput
 from commander.gateway.limits import MAX_META_BYTES
@@ -18,6 +16,8 @@ from commander.wire.commands import StreamMeta
 MAX_PROGRAM = 32
 MAX_PROGRAMS = 8
 MAX_KINDS = 8
+MAX_USERS = 8
+MAX_TURNED_AWAY = 1_000_000
 
 
 class Tally:
@@ -39,6 +39,8 @@ class Tally:
         self.bytes_to_target = 0
         self.bytes_from_target = 0
         self.programs: set[str] = set()
+        self.turned_away: dict[int, int] = {}
+        """Connections that the client closed at its local end, by the local user's number."""
 
     def path_up(self, kind: str, generation: int) -> None:
         """Remember what carried the tunnel last."""
@@ -65,14 +67,24 @@ class Tally:
 
     def stream_opened(self, stream: int, meta: bytes) -> None:
         """Count a connection, and note the program that the client says is behind it."""
+        said = _read(meta)
+        if said.turned_away:
+            self._note_turned_away(said)
+            return
         self.streams += 1
-        with contextlib.suppress(InvalidInput):
-            program = clip(decode(StreamMeta, meta, limit=MAX_META_BYTES).program, MAX_PROGRAM)
-            if program and len(self.programs) < MAX_PROGRAMS:
-                self.programs.add(program)
+        program = clip(said.program, MAX_PROGRAM)
+        if program and len(self.programs) < MAX_PROGRAMS:
+            self.programs.add(program)
+
+    def _note_turned_away(self, said: StreamMeta) -> None:
+        uid = said.uid if said.uid in self.turned_away or len(self.turned_away) < MAX_USERS else -1
+        count = max(0, min(said.turned_away, MAX_TURNED_AWAY))
+        self.turned_away[uid] = min(self.turned_away.get(uid, 0) + count, MAX_TURNED_AWAY)
 
     def stream_closed(self, report: StreamReport) -> None:
         """Add a connection's bytes."""
+        if _read(report.meta).turned_away:
+            return
         self.bytes_to_target += report.bytes_in
         self.bytes_from_target += report.bytes_out
         if report.cause not in ("closed", "aborted", "tunnel-closed"):
@@ -98,6 +110,20 @@ class Tally:
             reason=clip(self.last_interruption),
         )
 
+    def turned_away_events(self, conversation: str, rights: Rights) -> list[StreamRefused]:
+        """One for each local user whose connections the client has turned away, by its word."""
+        return [
+            StreamRefused(
+                conversation=conversation,
+                stream=count,
+                record=rights.record,
+                code="another-user",
+                os_user="" if uid < 0 else str(uid),
+                program="",
+            )
+            for uid, count in sorted(self.turned_away.items())
+        ]
+
     def outcome_event(
         self, conversation: str, rights: Rights, *, code: str, reason: str, duration_ms: int
     ) -> TunnelOutcome:
@@ -116,3 +142,11 @@ class Tally:
             programs=", ".join(sorted(self.programs)),
             reason=clip(reason),
         )
+
+
+def _read(meta: bytes) -> StreamMeta:
+    """What the client says of a connection; nothing, when it cannot be read."""
+    try:
+        return decode(StreamMeta, meta, limit=MAX_META_BYTES)
+    except InvalidInput:
+        return StreamMeta("")

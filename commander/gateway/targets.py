@@ -227,9 +227,12 @@ class TargetConnector:
     def _port_of(self, meta: bytes) -> int:
         """The port that a stream asks for, if the record names it; without a word the tunnel's own."""
         try:
-            port = decode(StreamMeta, meta, limit=MAX_META_BYTES).port
+            said = decode(StreamMeta, meta, limit=MAX_META_BYTES)
         except InvalidInput:
-            port = 0
+            return self.target.port
+        if said.turned_away:
+            raise StreamRefused(ResetCode.NOT_ALLOWED, "noted for the audit log")
+        port = said.port
         if port in (0, self.target.port):
             return self.target.port
         if port not in self._further_ports:

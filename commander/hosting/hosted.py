@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from commander.hosting.model import (
     TunnelInfo,
 )
 from commander.ids import new_uid
-from commander.tunnel.codes import CloseCode, Role
+from commander.tunnel.codes import CloseCode, Role, StreamRefused
 from commander.tunnel.engine import TunnelEnd
 from commander.tunnel.peer import Address
 from commander.tunnel.pipe import Pipe
@@ -88,7 +89,7 @@ class HostedTunnel:
             clock=clock,
             limits=TunnelLimits(idle_s=idle_s, resume_s=RESUME_S),
         )
-        self._ends = LocalEnds(self.end.pipe, self._journal)
+        self._ends = LocalEnds(self.end.pipe, self._tell_gateway, self._journal)
         self._own_ended: asyncio.Future[StreamReport] | None = None
 
     @property
@@ -143,6 +144,13 @@ class HostedTunnel:
             host=first[0],
             port=first[1],
         )
+
+    def _tell_gateway(self, meta: bytes) -> None:
+        """Say something to the gateway's audit log, by a stream that it refuses."""
+        if not self.end.closed.done():
+            with contextlib.suppress(StreamRefused):  # the tunnel is full: the log here has it
+                self.end.mux.open(meta)
+                self.end.flush()
 
     def connect(self) -> tuple[Pipe, asyncio.Future[StreamReport]]:
         """

@@ -44,11 +44,14 @@ class LocalEnds:
     """
     The listeners of one tunnel and the programs that came through them.
 
-    `pipe` makes the stream of an accepted connection from its meta. Tell `opened` and `closed`
+    `pipe` makes the stream of an accepted connection from its meta, `tell` opens one that leads
+    nowhere, only for what its meta says. Tell `opened` and `closed`
     what the engine says; `caller` then names the program of a stream.
     """
 
-    def __init__(self, pipe: Callable[[bytes], Pipe], journal: Journal) -> None:
+    def __init__(
+        self, pipe: Callable[[bytes], Pipe], tell: Callable[[bytes], None], journal: Journal
+    ) -> None:
         self._pipe = pipe
         self._journal = journal
         self._programs = ProgramFinder()
@@ -56,7 +59,7 @@ class LocalEnds:
         # From being accepted until the engine gives it a stream a connection has no number.
         self._fresh: WeakKeyDictionary[Pipe, Caller] = WeakKeyDictionary()
         self._callers: dict[int, Caller] = {}
-        self._refusals = Refusals(journal)
+        self._refusals = Refusals(journal, tell)
 
     @property
     def refused(self) -> int:
@@ -128,10 +131,15 @@ class LocalEnds:
 
 
 class Refusals:
-    """Writes who was turned away, without letting a stranger fill the log."""
+    """
+    Writes who was turned away, without letting a stranger fill the log, and tells the gateway, in
+    whose signed audit log it belongs.
+    """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, tell: Callable[[bytes], None]) -> None:
         self._journal = journal
+        self._tell = tell
+        self._untold: Counter[int | None] = Counter()
         self._count: Counter[int | None] = Counter()
         self._told = 0
         self._silent = 0
@@ -150,6 +158,7 @@ class Refusals:
     def add(self, peer: Peer, reason: str) -> None:
         """Count one, and write it unless a minute's share is used up."""
         self._count[peer.uid] += 1
+        self._untold[peer.uid] += 1
         now = self._journal.now()
         if now - self._since >= _MINUTE_S:
             self.tell_rest()
@@ -158,6 +167,9 @@ class Refusals:
             self._silent += 1
             return
         self._told += 1
+        count = self._untold.pop(peer.uid)
+        uid = -1 if peer.uid is None else peer.uid
+        self._tell(encode(StreamMeta("", turned_away=count, uid=uid)))
         self._journal.write("refused", uid=peer.uid, pid=peer.pid or None, reason=reason)
 
     def tell_rest(self) -> None:

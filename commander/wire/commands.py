@@ -213,11 +213,15 @@ class StreamMeta(Message, frozen=True, omit_defaults=True):
     What a client says of a connection when it opens a stream.
 
     `program` is for audit, never for a decision. `port` asks for one of the further ports that the
-    record's settings name; 0, which is left out, for the tunnel's own.
+    record's settings name; 0, which is left out, for the tunnel's own. `turned_away` tells, on a
+    stream that leads nowhere, that so many connections of the local user `uid` (-1: not seen) were
+    closed at the client before a byte of them was forwarded.
     """
 
     program: str
     port: int = 0
+    turned_away: int = 0
+    uid: int = 0
 
 
 # --- between client, router and gateway, on the control WebSocket -------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -51,7 +52,7 @@ def nothing_left(setting: Setting) -> Iterator[None]:
 
 
 def test_a_stranger_gets_nothing_through_the_local_port(setting: Setting) -> None:
-    """Closed before a byte is forwarded, shown with the uid, and in the log; our own go on."""
+    """Closed before a byte is forwarded, shown with the uid, in the log and in audit; our own go on."""
     _, port = setting.ann.start_tunnel(TARGET)
     script = (
         f"s = socket.create_connection(('127.0.0.1', {port}), timeout=30)\n"
@@ -70,6 +71,12 @@ def test_a_stranger_gets_nothing_through_the_local_port(setting: Setting) -> Non
     tail = setting.ann("pam", "tunnel", "tail", TARGET, "--no-follow")
     assert tail.count(f"refused uid={STRANGER}") == 3
     assert tail.count("accept stream=") == 1
+    setting.ann("pam", "tunnel", "stop", TARGET)
+    words = ("audit-log", "--record", TARGET, "--event", "stream-refused")
+    events = until(lambda: setting.ann.json(*words), "the gateway's signed word of it")
+    assert str(STRANGER) in json.dumps(events)
+    assert "another-user" in json.dumps(events)
+    setting.ann("audit", "verify")
 
 
 def test_a_stranger_gets_nothing_through_sockets_and_files(

@@ -10,12 +10,17 @@ from pathlib import Path
 import pytest
 
 from commander.clock import ManualClock
+from commander.codec import decode
 from commander.errors import Conflict
+from commander.gateway.tally import Tally
 from commander.hosting.journal import Follower, Journal
 from commander.hosting.local_end import TOLD_PER_MINUTE, Entrance, Refusals
+from commander.tunnel.codes import ResetCode, StreamRefused
 from commander.tunnel.listener import ListenOn
 from commander.tunnel.peer import Peer
+from commander.tunnel.target import MakeProtocol
 from commander.tunnel.unix_place import UnixPlace
+from commander.wire.commands import StreamMeta
 from tests.support.hosted_tunnels import hosted, to_target
 from tests.support.tunnels import eventually
 
@@ -153,7 +158,8 @@ def test_a_stranger_cannot_fill_the_log(tmp_path: Path) -> None:
     clock = ManualClock()
     path = tmp_path / "logs" / "t.jsonl"
     journal = Journal(path, clock)
-    refusals = Refusals(journal)
+    told: list[StreamMeta] = []
+    refusals = Refusals(journal, lambda meta: told.append(decode(StreamMeta, meta)))
     for _ in range(10 * TOLD_PER_MINUTE):
         refusals.add(Peer(("127.0.0.1", 5), 54321), "another user")
     clock.advance(61)
@@ -169,6 +175,29 @@ def test_a_stranger_cannot_fill_the_log(tmp_path: Path) -> None:
     events = [line["event"] for line in lines]
     assert events == ["refused"] * TOLD_PER_MINUTE + ["refused-more", "refused"]
     assert lines[TOLD_PER_MINUTE]["count"] == 9 * TOLD_PER_MINUTE
+    assert {said.uid for said in told} == {54321, -1}
+    assert len(told) == TOLD_PER_MINUTE + 1
+
+
+async def test_the_gateway_hears_who_was_turned_away(tmp_path: Path, echo_port: int) -> None:
+    """For its signed audit log; such a word is no connection and leaves nothing behind."""
+    tally = Tally()
+    seen: list[str] = []
+
+    async def connect(meta: bytes, make_protocol: MakeProtocol) -> None:
+        tally.stream_opened(1, meta)
+        seen.append("connected")
+        raise StreamRefused(ResetCode.NOT_ALLOWED, "noted")
+
+    async with hosted(tmp_path, connect) as world:
+        await world.tunnel.listen([Entrance(ListenOn())])
+        for _ in range(3):
+            world.tunnel._ends.connection_refused(Peer(("127.0.0.1", 5), 54321), "another user")
+        await eventually(lambda: len(seen) == 3, "the words at the gateway")
+
+        assert tally.turned_away == {54321: 3}
+        assert tally.streams == 0
+        await eventually(lambda: not world.tunnel.info().streams_open, "their ends")
 
 
 async def test_a_target_that_refuses_is_in_the_log(tmp_path: Path) -> None:

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 from commander.codec import encode
 from commander.gateway.rights import Rights
-from commander.gateway.tally import MAX_KINDS, MAX_PROGRAMS, Tally
+from commander.gateway.tally import (
+    MAX_KINDS,
+    MAX_PROGRAMS,
+    MAX_TURNED_AWAY,
+    MAX_USERS,
+    Tally,
+)
 from commander.tunnel.reports import StreamReport
 from commander.wire.commands import StreamMeta
 
@@ -70,3 +76,23 @@ def test_bytes_and_refusals_of_streams_add_up() -> None:
     outcome = tally.outcome_event("c", RIGHTS, code="stopped", reason="", duration_ms=7)
     assert (outcome.bytes_to_target, outcome.bytes_from_target) == (11, 22)
     assert outcome.streams_refused == 1
+
+
+def test_who_was_turned_away_is_told_beside_the_outcome() -> None:
+    """By the client's word: counted for each local user, bounded, and no connection of the tunnel."""
+    tally = Tally()
+    for uid, count in ((54321, 2), (-1, 1), (54321, 10**12)):
+        meta = encode(StreamMeta("", turned_away=count, uid=uid))
+        tally.stream_opened(1, meta)
+        tally.stream_closed(StreamReport(1, meta, 0, 0, 0.0, "not-allowed"))
+    for uid in range(50):
+        tally.stream_opened(1, encode(StreamMeta("", turned_away=1, uid=uid)))
+
+    assert (tally.streams, tally.streams_refused) == (0, 0)
+    assert len(tally.turned_away) == MAX_USERS
+    events = tally.turned_away_events("c", RIGHTS)
+    by_user = {event.os_user: event.stream for event in events}
+    assert by_user["54321"] == MAX_TURNED_AWAY
+    assert by_user[""] >= 1
+    assert {event.code for event in events} == {"another-user"}
+    assert Tally().turned_away_events("c", RIGHTS) == []

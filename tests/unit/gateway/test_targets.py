@@ -190,3 +190,14 @@ async def test_a_stream_reaches_no_other_port(port: int) -> None:
     with pytest.raises(StreamRefused) as caught:
         await connector(encode(StreamMeta("psql", port)), asyncio.Protocol)
     assert caught.value.reset_code is ResetCode.NOT_ALLOWED
+
+
+async def test_a_word_for_the_audit_log_connects_nowhere() -> None:
+    """Whatever port such a stream names beside."""
+
+    async def resolve(host: str, port: int) -> list[str]:
+        raise AssertionError("nothing is resolved for it")
+
+    connector = TargetConnector(Target("db", 22), TargetRule(), resolve=resolve)
+    with pytest.raises(StreamRefused, match="audit"):
+        await connector(encode(StreamMeta("", 22, turned_away=1, uid=7)), asyncio.Protocol)
