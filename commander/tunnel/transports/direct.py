@@ -151,8 +151,11 @@ class DirectAttempt:
     def __init__(self, wire: bytes, expected: Expected | None = None) -> None:
         self.wire = wire
         self._expected = expected
-        self._ends_at = asyncio.get_running_loop().time() + WAIT_S
-        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._ends_at = loop.time() + WAIT_S
+        # Whoever forgets an attempt must not leave its token good, or connections that nobody took.
+        self._expiry = loop.call_at(self._ends_at, self._end)
+        self._closed: asyncio.Future[None] = loop.create_future()
         self._calls: Calls | None = None
         self._calls_after_s = 0.0
 
@@ -175,6 +178,10 @@ class DirectAttempt:
 
     async def close(self) -> None:
         """Stop waiting and close the port; paths that came up stay. Idempotent."""
+        self._end()
+
+    def _end(self) -> None:
+        self._expiry.cancel()
         if not self._closed.done():
             self._closed.set_result(None)
         if self._expected is not None:
@@ -221,14 +228,8 @@ def offer() -> DirectOffering:
         raise Unreachable("this host has no address at which a gateway could reach it")
     ticket = Ticket()
     reception = Reception(open_port())
-    timer = asyncio.get_running_loop().call_later(WAIT_S, reception.close)
-
-    def done() -> None:
-        timer.cancel()
-        reception.close()
-
     wire = write_offer(ticket, reception.port, addresses, host_identity=identity)
-    return DirectOffering(ticket, wire, reception.expect(ticket, COUNT, done))
+    return DirectOffering(ticket, wire, reception.expect(ticket, COUNT, reception.close))
 
 
 def answer(
@@ -249,6 +250,7 @@ def answer(
     candidates = choose_candidates(
         (ipaddress.ip_address(address) for address in found.addresses),
         is_same_host=ticket.is_same_host(found.same_host, CALLED, identity),
+        own=frozenset(own_addresses()),
     )
 
     async def find() -> Sequence[str]:

@@ -17,7 +17,7 @@ import hmac
 import ipaddress
 import secrets
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 from commander.codec import Message, decode, encode
@@ -41,6 +41,7 @@ _GREETING: Final = struct.Struct(">7sBBB16s32s")
 GREETING_BYTES: Final = _GREETING.size
 GREETING_START: Final = _MAGIC + bytes([VERSION])
 _NAME_AT: Final = 10
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 
 
 class DirectOffer(Message, frozen=True):
@@ -155,17 +156,19 @@ def greeting_name(greeting: bytes) -> bytes:
     return greeting[_NAME_AT : _NAME_AT + NAME_BYTES]
 
 
-def choose_candidates(addresses: Iterable[Address], *, is_same_host: bool) -> list[str]:
+def choose_candidates(
+    addresses: Iterable[Address], *, is_same_host: bool, own: Container[str] = ()
+) -> list[str]:
     """
     Which of the named addresses may be connected, in their order.
 
-    Never special ones; 127.0.0.1 and ::1 only where the other end showed that it is on this
-    host, so that nobody can look around on ours.
+    Never special ones; 127.0.0.1, ::1 and addresses of our `own` only where the other end showed
+    that it is on this host, so that nobody can look around on ours.
     """
     chosen = []
     for address in addresses:
         plain = unwrap(address)
-        is_own = is_same_host and str(plain) in ("127.0.0.1", "::1")
-        if is_own or not special_kind(plain):
+        is_here = str(plain) in own or str(plain) in _LOOPBACK
+        if is_same_host if is_here else not special_kind(plain):
             chosen.append(str(plain))
     return list(dict.fromkeys(chosen))[:MAX_ADDRESSES]

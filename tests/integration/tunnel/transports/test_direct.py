@@ -24,7 +24,7 @@ from commander.tunnel.transports.direct_offer import (
 from commander.tunnel.transports.direct_reception import Reception, open_port
 from commander.tunnel.transports.host_addresses import host_identity
 from tests.contract.test_paths import Collected
-from tests.support.direct import all_paths, attempt, stranger_at
+from tests.support.direct import all_paths, attempt, is_closed, stranger_at
 from tests.support.tunnels import eventually
 
 pytestmark = pytest.mark.integration
@@ -187,6 +187,34 @@ async def test_closing_ends_who_still_waits() -> None:
     await offering.close()
     async with asyncio.timeout(20):
         assert {type(found) for found in await waiting} == {Unreachable}
+
+
+async def test_an_attempt_that_is_forgotten_leaves_no_token_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After its time the port, and a connection that nobody took, are closed by themselves."""
+    monkeypatch.setattr(direct, "WAIT_S", 0.3)
+    reception = Reception(open_port("127.0.0.1"))
+    offering = direct.offer()
+    ticket = Ticket(read_offer(offering.wire).token)
+    direct.answer(
+        offering.wire,
+        reception=reception,
+        advertised=("127.0.0.1", reception.port),
+        permit=lambda: True,
+    )
+    early = await stranger_at(reception.port, ticket.greeting(CALLER, 0))
+    await eventually(lambda: reception.counters["let-in"], "it is let in")
+    async with asyncio.timeout(20):
+        await asyncio.get_running_loop().sock_recv(early, GREETING_BYTES)
+    assert await is_closed(early)
+    late = await stranger_at(reception.port, ticket.greeting(CALLER, 1))
+    assert await is_closed(late)
+    with pytest.raises(ConnectionRefusedError):
+        await stranger_at(read_offer(offering.wire).port)
+    for stranger in (early, late):
+        stranger.close()
+    reception.close()
 
 
 async def test_a_broken_answer_is_refused() -> None:

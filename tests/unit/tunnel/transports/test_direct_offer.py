@@ -190,6 +190,14 @@ def test_loopback_is_a_candidate_on_the_same_host_only() -> None:
     assert choose_candidates(named, is_same_host=True) == ["127.0.0.1", "::1", "10.0.0.1"]
 
 
+def test_our_own_addresses_are_candidates_on_the_same_host_only() -> None:
+    """Who names them from elsewhere would be led to our own services."""
+    named = [ip_address(text) for text in ("10.0.0.7", "::ffff:10.0.0.7", "10.0.0.8")]
+    own = frozenset({"10.0.0.7"})
+    assert choose_candidates(named, is_same_host=False, own=own) == ["10.0.0.8"]
+    assert choose_candidates(named, is_same_host=True, own=own) == ["10.0.0.7", "10.0.0.8"]
+
+
 def test_candidates_are_few_and_different() -> None:
     """An address in two dresses counts once, and past the eighth none is tried."""
     twice = [ip_address("10.0.0.1"), ip_address("::ffff:10.0.0.1")]
