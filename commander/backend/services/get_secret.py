@@ -20,7 +20,8 @@ from commander.backend.storage.device_shelf import Frame, Records
 from commander.backend.storage.objects import RECORDS, SETTINGS, Head
 from commander.codec import encode
 from commander.crypto.kdf import sha256
-from commander.errors import CommanderError, NotFound, Refused, SealBroken
+from commander.errors import NotFound, Refused, SealBroken
+from commander.ksm.errors import DeviceRefused, ErrorCode
 from commander.ksm.keys import P256PublicKey
 from commander.ksm.payloads import (
     MAX_RECORDS,
@@ -109,7 +110,7 @@ async def _answer(core: Core, client: StoredClient, asked: GetSecretRequest, ori
         shelved = {folder: _only(shelved[folder], asked.records) for folder in wanted}
     size = sum(len(one.rendered) for part in shelved.values() for one in part.values())
     if size > ANSWER_BYTES:
-        raise CommanderError("the answer is too large; ask for fewer records")
+        raise _too_large()
     files = await _files(core, shelved, client, origin)
     folders = [
         RenderedFolder(
@@ -176,6 +177,13 @@ async def _files(
     return {uid: [file(one) for one in some] for uid, some in found.items()}
 
 
+def _too_large() -> DeviceRefused:
+    return DeviceRefused(
+        f"the answer would have more than {ANSWER_BYTES // 2**20} MiB; ask for records or folders by UID",
+        code=ErrorCode.BAD_REQUEST,
+    )
+
+
 # --- with seals, for our own gateways ------------------------------------------------------------
 
 
@@ -207,7 +215,7 @@ async def _sealed_records(
         )
     heads = [head for head in heads if not head.deleted]
     if sum(head.size for head in heads) > ANSWER_BYTES:
-        raise CommanderError("the answer is too large; ask for fewer records")
+        raise _too_large()
     versions = await RECORDS.newest(connection, heads)
     of_these = await SETTINGS.heads(connection, list(versions))
     settings = await SETTINGS.newest(connection, list(of_these.values()))

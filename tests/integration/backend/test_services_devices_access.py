@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from commander.authority.statements import Right
+from commander.backend.storage.files import FileStore
+from commander.ksm import folder_names
 from commander.ksm.keys import P256PrivateKey
 from tests.support.sdk_devices import RawDevice, SdkWorld, b64
 
@@ -136,3 +138,89 @@ async def test_device_that_the_log_does_not_name_may_read_but_not_write(world: S
     status, answer = await device.update(1)
     assert (status, answer["error"]) == (403, "access_denied")
     assert "make a new one" in answer["message"]
+
+
+# What devices of an application get that may edit a folder, may only view it, or never saw it.
+MATRIX: dict[str, tuple[str, str, str]] = {
+    "get_secret": ("ok", "ok", "empty"),
+    "get_folders": ("ok", "ok", "empty"),
+    "create_secret": ("ok", "access_denied", "folder_uid_not_found"),
+    "update_secret": ("ok", "access_denied", "record_uid_not_found"),
+    "finalize_secret_update": ("bad_request", "access_denied", "record_uid_not_found"),
+    "rollback_secret_update": ("bad_request", "bad_request", "record_uid_not_found"),
+    "delete_secret": ("item ok", "item access_denied", "item record_uid_not_found"),
+    "create_folder": ("ok", "access_denied", "folder_uid_not_found"),
+    "update_folder": ("ok", "access_denied", "folder_uid_not_found"),
+    "delete_folder": ("item access_denied", "item access_denied", "item folder_uid_not_found"),
+    "add_file": ("ok", "access_denied", "record_uid_not_found"),
+}
+
+
+def content_for(endpoint: str, world: SdkWorld, device: RawDevice) -> dict[str, Any]:
+    """A request that is right in every way but perhaps for the right to it."""
+    name = b64(folder_names.seal_name(world.folder_key, "Renamed"))
+    contents: dict[str, dict[str, Any]] = {
+        "create_secret": device.new_secret(),
+        "update_secret": {"recordUid": world.record, "data": b64(bytes(64)), "revision": 1},
+        "finalize_secret_update": {"recordUid": world.record},
+        "rollback_secret_update": {"recordUid": world.record},
+        "delete_secret": {"recordUids": [world.record]},
+        "create_folder": device.new_folder(),
+        "update_folder": {"folderUid": world.folder, "data": name},
+        "delete_folder": {"folderUids": [world.folder], "forceDeletion": True},
+        "add_file": device.new_file(1),
+    }
+    return contents.get(endpoint, {})
+
+
+@pytest.mark.parametrize("endpoint", MATRIX)
+@pytest.mark.parametrize("right", range(3), ids=["edit", "view", "none"])
+async def test_every_endpoint_keeps_to_the_matrix(
+    world: SdkWorld, endpoint: str, right: int
+) -> None:
+    """Endpoint by right; what may not be seen answers as what is not there."""
+    device = await world.device()
+    applications = world.vault.applications
+    if right == 1:
+        await applications.share_folder(world.application, world.folder, (Right.VIEW,))
+    if right == 2:
+        await applications.unshare_folder(world.application, world.folder)
+
+    status, answer = await device.call(endpoint, **content_for(endpoint, world, device))
+
+    assert told(status, answer) == MATRIX[endpoint][right]
+
+
+def told(status: int, answer: Any) -> str:
+    """What an answer comes down to."""
+    if status != 200:
+        return str(answer["error"])
+    if answer == b"" or "url" in answer:
+        return "ok"
+    items = answer.get("records") or answer["folders"]
+    if not items:
+        return "empty"
+    return f"item {items[0]['responseCode']}" if "responseCode" in items[0] else "ok"
+
+
+async def test_devices_leave_the_disks_last_part_to_people(
+    world: SdkWorld, device: RawDevice
+) -> None:
+    """They read on; the owner writes on."""
+    core = world.server.core
+    honest, core.files = core.files, NarrowDisk(core.files.directory)
+
+    status, answer = await device.update(1)
+
+    assert (status, answer["error"]) == (500, "server_error")
+    assert (await device.call("get_secret"))[0] == 200
+    await world.vault.update_record(world.record, lambda data: data.set_first("login", "x"))
+    core.files = honest
+    assert (await device.update(2))[0] == 200
+
+
+class NarrowDisk(FileStore):
+    """A disk with little room left."""
+
+    def has_room(self, size: int) -> bool:
+        return False

@@ -222,8 +222,11 @@ async def begin(core: Core, call: DeviceCall) -> AsyncIterator[tuple[DeviceDraft
     """
     A transaction for a device that is still one; committed when the block ends without an error.
 
-    Only a device that the log names may write: readers would believe no other.
+    Only a device that the log names may write: readers would believe no other. Devices leave the
+    disk's last part to people.
     """
+    if not core.files.has_room(0):
+        raise DeviceRefused("the server's disk is too full", code=ErrorCode.SERVER_ERROR)
     async with core.database.transaction() as transaction:
         await access.still_there(transaction.connection, call.client)
         access.check_stated(core.state, call.client)
