@@ -79,6 +79,16 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.http.response.body":
             self.handshake_complete = True
+        elif message["type"] == "websocket.accept":
+            self._forget_upgrade()
+
+    def _forget_upgrade(self) -> None:
+        """Let go of the request that opened the socket: nobody asks for it any more, for days."""
+        headers = self.scope["headers"]
+        if isinstance(headers, list):
+            headers.clear()
+        for name in ("request", "response"):
+            self.__dict__.pop(name, None)
 
     def keepalive_timeout(self) -> None:
         """Give a silent peer up; a pong may just be stuck behind data that we let wait."""

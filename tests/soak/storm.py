@@ -16,7 +16,7 @@ from commander.api.retry import backoff
 from tests.soak import Figure, Size
 from tests.soak.measuring import percentile
 from tests.soak.router_process import peer
-from tests.soak.websockets import AT_ONCE, Swarm, router_process
+from tests.soak.websockets import AT_ONCE, Swarm, router_process, spare_memory
 from tests.support.router_server import Peer
 from tests.support.waiting import free_port
 
@@ -29,6 +29,7 @@ GIVE_UP_S = 600.0
 
 def run(size: Size) -> Iterator[Figure]:
     """Open them all, kill the router, start it again, and wait until everybody is back."""
+    spare_memory(size)
     yield from asyncio.run(_run(size))
 
 

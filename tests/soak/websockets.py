@@ -26,6 +26,7 @@ from websockets.frames import Frame, Opcode
 from commander.api.tls import verified_context
 from commander.codec import encode
 from commander.ids import new_uid
+from commander.launch.tls_buffers import share_tls_buffers
 from commander.wire.commands import Deliver, Hello, Send, read_routed
 from tests.soak import Figure, Size
 from tests.soak.raw_websocket import RawSocket, open_raw
@@ -249,8 +250,15 @@ def percentile(sorted_values: list[float], part: float) -> float:
     return sorted_values[min(len(sorted_values) - 1, int(part * len(sorted_values)))]
 
 
+def spare_memory(size: Size) -> None:
+    """Let thousands of TLS clients of this process share a buffer; small runs need it not."""
+    if size.scale >= 0.1:
+        share_tls_buffers()
+
+
 def run(size: Size) -> Iterator[Figure]:
     """Run the whole, and yield its figures."""
+    spare_memory(size)
     yield from asyncio.run(_run(size))
 
 
