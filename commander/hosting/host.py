@@ -34,10 +34,11 @@ from commander.hosting.attempt import Attempt
 from commander.hosting.control import ControlServer, ask_host, list_others
 from commander.hosting.conversation import Accepted, Position, TunnelRequest, ask_gateway
 from commander.hosting.ends import explain_end
+from commander.hosting.gates import Gates
 from commander.hosting.handle import TunnelsHandle
 from commander.hosting.hosted import NO_LABEL, HostedTunnel, Label, Notice
 from commander.hosting.journal import remove_old
-from commander.hosting.keeper import Gates, Means, PathKeeper
+from commander.hosting.keeper import Means, PathKeeper
 from commander.hosting.keeper_plan import AUTO, KeeperPlan, first_kinds, kinds_of_choice
 from commander.hosting.local_end import Entrance
 from commander.hosting.model import Ask, Told, TunnelInfo, match_tunnels
@@ -145,7 +146,7 @@ class Hosting:
         self._control: ControlServer | None = None
         self._link: Link | None = None
         self._ports = RememberedPorts(paths.home / "ports.json")
-        self._gates = Gates()
+        self._gates = Gates(clock)
         self._earlier_routers: list[RouterSocket] = []
         self._surroundings = Surroundings(self._surroundings_changed, clock)
 

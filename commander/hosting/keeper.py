@@ -17,6 +17,7 @@ from commander.clock import Clock
 from commander.errors import CommanderError, NotLoggedIn, Refused, Unreachable
 from commander.hosting.attempt import Attempt, first_verified, next_first
 from commander.hosting.conversation import Accepted, Position, TunnelRequest, ask_gateway
+from commander.hosting.gates import Gates
 from commander.hosting.journal import Value
 from commander.hosting.keeper_plan import Action, Ask, GiveUp, Group, KeeperPlan, Prefer, Retire
 from commander.hosting.paths import PathNetwork
@@ -35,17 +36,6 @@ CHECK_S = 2.0
 """The control connection must answer a ping within it, or is made anew."""
 PROBE_S = 1.5
 """After a change of the surroundings a path must give a sign of life within it."""
-URGENT_AT_ONCE = 32
-OTHERS_AT_ONCE = 8
-"""Attempts of all tunnels of a process: of those without a path, and of those that look for a better one."""
-
-
-class Gates:
-    """What bounds the attempts of all tunnels of a process."""
-
-    def __init__(self) -> None:
-        self.urgent = asyncio.Semaphore(URGENT_AT_ONCE)
-        self.others = asyncio.Semaphore(OTHERS_AT_ONCE)
 
 
 @dataclass(frozen=True)
@@ -219,11 +209,11 @@ class PathKeeper:
     # --- attempts -----------------------------------------------------------------------------
 
     async def _attempt(self, kinds: tuple[str, ...], why: str) -> None:
-        gates = self._means.gates
-        is_urgent = self._tunnel.end.is_interrupted
+        means, gateway = self._means, self._tunnel.request.gateway
         try:
-            await self._means.router.wait_connected(timeout_s=None)
-            async with gates.urgent if is_urgent else gates.others:
+            await means.router.wait_connected(timeout_s=None)
+            is_urgent = self._tunnel.end.is_interrupted
+            async with means.gates.turn(gateway, is_urgent=is_urgent, offline=self._offline):
                 attempt = await self._try(kinds, why)
         except CommanderError as error:
             self._failed(kinds, error)
@@ -244,11 +234,17 @@ class PathKeeper:
             self._tunnel.log("trying", paths=", ".join(attempt.kinds), reason=why)
             accepted = await self._ask(attempt, first)
             self._plan.answered()
+            self._means.gates.heard(self._tunnel.request.gateway, is_offline=False)
             self._forbid_missing(attempt, accepted)
             task = asyncio.current_task()
             assert task is not None
             self._attempts[task] = True
             await first_verified(attempt.attach(self._tunnel.end, accepted, self._kind_done))
+        except CommanderError as error:
+            is_offline = error.code == Code.GATEWAY_OFFLINE
+            self._means.gates.heard(self._tunnel.request.gateway, is_offline=is_offline)
+            await attempt.close()
+            raise
         except BaseException:
             await attempt.close()
             raise
@@ -286,13 +282,16 @@ class PathKeeper:
         self._plan.attempt_ended(self._now())
         self._wake.set()
 
+    def _offline(self) -> None:
+        self._plan.gateway_offline(self._now())
+        self._wake.set()
+
     def _failed(self, kinds: tuple[str, ...], error: CommanderError) -> None:
-        now = self._now()
         self._tunnel.log("failed", paths=", ".join(kinds), code=error.code, reason=error.message)
         if isinstance(error, NotLoggedIn):
             self._plan.signed_out(f"{error.message}: log in and start it again")
         elif error.code == Code.GATEWAY_OFFLINE:
-            self._plan.gateway_offline(now)
+            self._offline()
         elif isinstance(error, Refused) or error.code == Code.PEER_UNKNOWN:
             self._plan.refused(error.code, error.message)
         elif not isinstance(error, Unreachable):

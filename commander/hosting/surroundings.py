@@ -24,6 +24,8 @@ SETTLE_S = 0.3
 """An interface that comes up tells of it in many messages."""
 # linux/rtnetlink.h: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE.
 _GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
+AGAIN_S = 1.0
+"""Between two looks: a machine on which interfaces come and go all the time is not tested all the time."""
 _READ_BYTES = 64 * 1024
 _MAX_READS = 64
 # RFC 5737 and RFC 3849: addresses for documentation. Connecting a UDP socket sends nothing.
@@ -48,6 +50,7 @@ class Surroundings:
         self._addresses: tuple[str, ...] = ()
         self._task: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
+        self._looked_at = 0.0
 
     def start(self) -> None:
         """Begin; nothing when it has begun."""
@@ -80,7 +83,9 @@ class Surroundings:
                 await self._news.wait()
         except TimeoutError:
             return False
-        await asyncio.sleep(SETTLE_S)
+        now = self._clock.monotonic()
+        await asyncio.sleep(max(SETTLE_S, self._looked_at + AGAIN_S - now))
+        self._looked_at = self._clock.monotonic()
         self._news.clear()
         return True
 

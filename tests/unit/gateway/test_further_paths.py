@@ -11,9 +11,11 @@ from commander.audit.events import CommandRefused, TunnelKilled
 from commander.authority.refusals import Code
 from commander.authority.statements import Kind
 from commander.crypto.signing import SigningKey
-from commander.gateway.limits import PATHS_BURST
+from commander.errors import CommanderError
+from commander.gateway.limits import MAX_ATTEMPTS, PATHS_BURST
 from commander.ids import new_uid
 from commander.tunnel.codes import CloseCode
+from commander.tunnel.engine import TunnelEnd
 from commander.wire.commands import Offer, PathParameters
 from commander.wire.pam import ConfigurationSettings, ResourceSettings
 from tests.support.gateway_world import Asked, Running, World, answer_of, database, new_device
@@ -226,4 +228,21 @@ async def test_a_command_for_a_path_counts_once(world: World) -> None:
 
     assert (await running.ask(asked)).accepted
     assert (await running.ask(asked)).code == Code.COMMAND_REPLAYED
+    await close(running)
+
+
+async def test_attempts_that_nobody_came_for_are_given_up(world: World) -> None:
+    """A client that asks once more has given the oldest up: few are kept, and its path is closed."""
+    running = await world.service()
+    start = await started(running)
+    asked = [world.path_command(start) for _ in range(MAX_ATTEMPTS + 2)]
+
+    for one in asked:
+        assert (await running.ask(one)).accepted
+
+    session = running.service.sessions.all()[0]
+    assert len(session.attempts) == MAX_ATTEMPTS
+    oldest = TunnelEnd("client", asked[0].keys)
+    with pytest.raises(CommanderError):
+        await oldest.attach(world.kinds.client_ends[asked[0].command.conversation])
     await close(running)

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-from commander.hosting.keeper import OTHERS_AT_ONCE, URGENT_AT_ONCE
+from commander.hosting.gates import OTHERS_AT_ONCE, URGENT_AT_ONCE
 from commander.router import limits
 from commander.router.bounded_server import MAX_FRAGMENTS, MAX_MESSAGE_BYTES
-from commander.tunnel.path import STREAM_MESSAGE_BYTES
 from commander.wire.commands import LIFETIME_S, ROUTED_LIMIT
 
 
 def test_the_largest_messages_pass() -> None:
-    """Commands and frames of full size fit into what the server beneath takes, and into a queue."""
-    assert max(ROUTED_LIMIT, STREAM_MESSAGE_BYTES) <= MAX_MESSAGE_BYTES
+    """Commands and pieces of relays fit into what the server beneath takes, commands into a queue."""
+    assert max(ROUTED_LIMIT, limits.MAX_PIECE) <= MAX_MESSAGE_BYTES
     assert 8 * ROUTED_LIMIT < limits.QUEUE_BYTES
     assert MAX_FRAGMENTS > 1
 
