@@ -20,8 +20,13 @@ QUIET_S = 2.0
 _MAX_DESCENDANTS = 1000
 _STEP = 64 * 1024
 _STDOUT, _STDERR = 1, 2
-_FORWARDED = (signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-_FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+# Some systems lack some of them.
+_FORWARDED = tuple(
+    number
+    for name in ("SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+    if (number := getattr(signal, name, None)) is not None
+)
+_FROM_TERMINAL = _FORWARDED[:2]
 
 
 class ByteFilter(Protocol):
@@ -103,7 +108,7 @@ class _Pump:
     def __init__(self, target: int, changes: ByteFilter) -> None:
         self.target = target
         self._filter = changes
-        self._read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
+        self._read_end, self.write_end = os.pipe()
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
         # Read by the loop, written by the thread; each is one word.
