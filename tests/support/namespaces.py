@@ -149,22 +149,19 @@ class Host:
         )
 
 
-class Lab:
+class Hosts:
     """
-    Named hosts on one switch, gone when the context ends, however it ends.
+    Named hosts, gone when the context ends, however it ends; a subclass joins them by `_build`.
 
-        with Lab("server", "client", "gateway") as lab:
-            lab["gateway"].drop_inbound()
-            lab["client"].run("ping", "-c1", lab["server"].address)
+    Each set has names of its own, so that several exist at once.
     """
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, addresses: Mapping[str, str]) -> None:
         # The maker's pid is in the name, so that a later run can tell what a killed one left.
         self._prefix = f"{_PREFIX}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._switch = f"{self._prefix}-switch"
         self._hosts = {
-            name: Host(name, f"{self._prefix}-{name}", f"{_SUBNET}.{number}")
-            for number, name in enumerate(names, start=1)
+            name: Host(name, f"{self._prefix}-{name}", address)
+            for name, address in addresses.items()
         }
 
     def __getitem__(self, name: str) -> Host:
@@ -188,11 +185,34 @@ class Lab:
         self.close()
 
     def close(self) -> None:
-        """End what runs in the lab and remove it. May be called again."""
+        """End what runs here and remove the hosts. May be called again."""
         for host in self._hosts.values():
             host.stop_children()
-        for namespace in (*(host.namespace for host in self._hosts.values()), self._switch):
-            remove_namespace(namespace)
+        for host in self._hosts.values():
+            remove_namespace(host.namespace)
+
+    def _build(self) -> None:
+        """Make the hosts and what joins them; called once."""
+        raise NotImplementedError
+
+
+class Lab(Hosts):
+    """
+    Hosts on one switch.
+
+        with Lab("server", "client", "gateway") as lab:
+            lab["gateway"].drop_inbound()
+            lab["client"].run("ping", "-c1", lab["server"].address)
+    """
+
+    def __init__(self, *names: str) -> None:
+        super().__init__({name: f"{_SUBNET}.{number}" for number, name in enumerate(names, 1)})
+        self._switch = f"{self._prefix}-switch"
+
+    def close(self) -> None:
+        """The switch as well."""
+        super().close()
+        remove_namespace(self._switch)
 
     def _build(self) -> None:
         run_checked("ip", "netns", "add", self._switch)

@@ -8,12 +8,9 @@ Each lab has names of its own, so that several run at once; needs root, iproute2
 
 from __future__ import annotations
 
-import os
-import secrets
-from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
-from tests.support.namespaces import Host, remove_abandoned, remove_namespace, run_checked
+from tests.support.namespaces import Hosts, run_checked
 
 Nat = Literal["preserving", "symmetric", "noudp"]
 PUBLIC_OF_LEFT: Final = "10.91.1.1"
@@ -41,44 +38,15 @@ table ip nat {{
 """
 
 
-class NatLab:
+class NatLab(Hosts):
     """
     The five hosts; `preserving` NATs let hole punching through, `symmetric` ones only a relay,
     `noudp` drops UDP at both.
     """
 
     def __init__(self, nat: Nat) -> None:
+        super().__init__(_NAMES)
         self._nat = nat
-        prefix = f"commander-test-{os.getpid()}-{secrets.token_hex(3)}"
-        self._hosts = {
-            name: Host(name, f"{prefix}-{name}", address) for name, address in _NAMES.items()
-        }
-
-    def __getitem__(self, name: str) -> Host:
-        return self._hosts[name]
-
-    def __enter__(self) -> Self:
-        remove_abandoned()
-        try:
-            self._build()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End what runs here and remove the hosts. May be called again."""
-        for host in self._hosts.values():
-            host.stop_children()
-            remove_namespace(host.namespace)
 
     def _build(self) -> None:
         for host in self._hosts.values():
