@@ -114,7 +114,10 @@ class GuardedStun(aioice.ice.StunProtocol):
         except ValueError:
             return "stun-malformed"
         if message.message_class in (aioice.stun.Class.RESPONSE, aioice.stun.Class.ERROR):
-            return "" if message.transaction_id in self.transactions else "stun-unasked"
+            if message.transaction_id in self.transactions:
+                return ""
+            # An answer to a check that was sent twice comes twice.
+            return "stun-late" if self._is_known(source) else "stun-unasked"
         is_check = (
             message.message_class == aioice.stun.Class.REQUEST
             and message.message_method == aioice.stun.Method.BINDING

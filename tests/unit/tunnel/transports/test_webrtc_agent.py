@@ -112,6 +112,21 @@ async def test_unwanted_datagram_is_dropped_and_counted(
     assert sent_by(socket) == []
 
 
+@pytest.mark.parametrize(("source", "kind"), [(PEER, "stun-late"), (STRANGER, "stun-unasked")])
+async def test_an_answer_that_comes_twice_is_no_attack(
+    socket: GuardedStun, source: tuple[str, int], kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From the peer it is dropped without a line in the log; from a stranger it is told."""
+    answer = stun_request()
+    answer.message_class = aioice.stun.Class.RESPONSE
+    before = count_of(kind)
+
+    socket.datagram_received(bytes(answer), source)
+
+    assert count_of(kind) == before + 1
+    assert kind not in caplog.text or source == STRANGER
+
+
 async def test_authenticated_check_is_answered(socket: GuardedStun) -> None:
     """The control: a check of the peer, also from a new address, gets its answer."""
     socket.datagram_received(check_from_peer(socket), STRANGER)
