@@ -49,7 +49,8 @@ WRITES: dict[str, tuple[type[Any], Callable[[Core, DeviceCall, Any], Awaitable[b
     "add_file": (writes.AddFile, add_file),
 }
 ENDPOINTS = frozenset(WRITES) | {"get_secret", "get_folders"}
-_RETRY_AFTER_S = 10
+# A client that used up what it may at once gets its next twenty calls in that time.
+_RETRY_AFTER_S = 2
 _HOST = re.compile(
     r"[A-Za-z0-9.\-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](:[0-9]{1,5})?", re.ASCII
 )

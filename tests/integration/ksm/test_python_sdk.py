@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import logging
 from collections.abc import Callable
 from functools import partial
 from importlib import metadata
@@ -33,7 +34,7 @@ from keeper_secrets_manager_core.storage import (  # type: ignore[import-untyped
 )
 
 from commander.wire.records import RecordData
-from tests.support.sdk_devices import SdkWorld
+from tests.support.sdk_devices import RawDevice, SdkWorld
 
 pytestmark = pytest.mark.integration
 
@@ -317,6 +318,37 @@ async def test_reads_from_its_cache_when_the_server_is_down(
         assert record.title == "Orders DB"
 
     await in_thread(run)
+
+
+class ClockForward(logging.Handler):
+    """Lets the server's time pass when the SDK says that it waits."""
+
+    def __init__(self, world: SdkWorld) -> None:
+        super().__init__()
+        self.world = world
+        self.waits = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.waits += "throttled" in record.getMessage()
+        self.world.server.clock.advance(2)
+
+
+async def test_waits_as_told_when_it_is_throttled(world: SdkWorld) -> None:
+    """And then gets its answer."""
+    config = await world.config()
+    manager = SecretsManager(
+        config=InMemoryKeyValueStorage(config.to_base64()), log_level="WARNING"
+    )
+    device = RawDevice(world, config.client_id, config.private_key)
+    while (await device.call("get_folders"))[0] == 200:
+        pass
+    handler = ClockForward(world)
+    manager.logger.addHandler(handler)
+
+    records = await in_thread(manager.get_secrets)
+
+    manager.logger.removeHandler(handler)
+    assert (len(records), handler.waits) == (1, 1)
 
 
 async def test_view_only_application_is_refused_every_write(world: SdkWorld) -> None:
