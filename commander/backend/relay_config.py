@@ -117,5 +117,8 @@ def _check_address(text: str) -> None:
         raise InvalidInput(
             f"{text[:80]!r} is no IP address", hint="coturn takes addresses, not names"
         ) from None
+    if address.version != 4:
+        # Clients and gateways ask for relays without naming a family, which means IPv4.
+        raise InvalidInput(f"{text} is an IPv6 address; relays are IPv4")
     if address.is_unspecified or address.is_multicast or address.is_link_local:
         raise InvalidInput(f"{text} is no address of a server")

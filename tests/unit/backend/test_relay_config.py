@@ -71,6 +71,7 @@ def test_loopback_is_for_one_machine_alone() -> None:
         {"relay_address": "relay.example.org"},
         {"relay_address": "0.0.0.0"},
         {"relay_address": "169.254.1.1"},
+        {"relay_address": "2001:db8::7"},
         {"local_address": "nonsense"},
         {"first_port": 80},
         {"first_port": 50000, "last_port": 50000},

@@ -72,7 +72,7 @@ async def test_the_quota_is_for_each_credential_and_not_for_all(relay: Coturn) -
 
 
 async def test_silence_is_told_and_nothing_is_left_behind() -> None:
-    """Nobody listens there; after the probe no task of it runs."""
+    """Nobody answers there: two seconds are waited, and after the probe no task of it runs."""
     relays = Relays((parse_ice_url(f"stun:127.0.0.1:{free_port()}"),))
 
     (report,) = await probe_servers(options_for(relays))
