@@ -44,6 +44,7 @@ from commander.hosting.local_end import Entrance
 from commander.hosting.model import Ask, Told, TunnelInfo, match_tunnels
 from commander.hosting.paths import KINDS, BeginKind, PathNetwork
 from commander.hosting.ports import RememberedPorts
+from commander.hosting.session_use import SessionUse
 from commander.hosting.surroundings import Surroundings
 from commander.tunnel.codes import CloseCode
 from commander.tunnel.descriptors import (
@@ -149,10 +150,11 @@ class Hosting:
         self._gates = Gates(clock)
         self._earlier_routers: list[RouterSocket] = []
         self._surroundings = Surroundings(self._surroundings_changed, clock)
+        self._session_use = SessionUse(self._used_api)
 
     def use(self, link: Link) -> None:
         """
-        Tell which session new tunnels start with; an earlier one's tunnels go on.
+        Tell which session tunnels use: new ones, and those of the same device that are open.
 
         The same session keeps its link, and so its one WebSocket: the server lets a device have few.
         """
@@ -162,6 +164,10 @@ class Hosting:
         if before is not None and before.router is not None:
             self._earlier_routers.append(before.router)
         self._link = link
+        caller = link.api.caller
+        for tunnel in self._tunnels.values():
+            if caller is not None and caller.principal == tunnel.request.device:
+                tunnel.use(self._means(link))
 
     def open_count(self) -> int:
         """How many are open."""
@@ -251,6 +257,7 @@ class Hosting:
         if control is not None:
             await control.close()
         await self._surroundings.close()
+        await self._session_use.close()
         link, self._link = self._link, None
         routers, self._earlier_routers = self._earlier_routers, []
         if link is not None and link.router is not None:
@@ -273,20 +280,19 @@ class Hosting:
     async def _start(self, request: TunnelRequest, options: StartOptions) -> HostedTunnel:
         link = self._need_link()
         options.check_local()
-        router = await self._router(link)
+        means = self._means(link)
+        await means.router.wait_connected(timeout_s=ROUTER_S)
         kinds = _kinds(request, options)
-        network = PathNetwork(link.api, link.environment, self._kinds)
-        attempt = await Attempt.begin(first_kinds(kinds), network, 1)
+        attempt = await Attempt.begin(first_kinds(kinds), means.network, 1)
         try:
             accepted = await ask_gateway(
                 request,
                 attempt.offer,
-                router,
+                means.router,
                 position=link.position,
                 clock=self._clock,
                 timeout_s=options.timeout_s,
             )
-            means = Means(router, network, link.position, self._clock, self._gates)
             tunnel = await self._connect(request, options, accepted, attempt, kinds, means)
         except BaseException:
             await attempt.close()
@@ -338,7 +344,11 @@ class Hosting:
         self._tunnels[tunnel.uid] = tunnel
         keeper.begin()
         self._surroundings.start()
+        self._session_use.start()
         return tunnel
+
+    def _used_api(self) -> Api | None:
+        return self._link.api if self._link is not None and self._tunnels else None
 
     def _surroundings_changed(self, why: str, *, is_moved: bool) -> None:
         for tunnel in self._tunnels.values():
@@ -351,14 +361,14 @@ class Hosting:
             said = f"Tunnel {tunnel.title} ended: {ending.sentence}."
             self._notify(f"{said} Next: {ending.hint}" if ending.hint else said)
 
-    async def _router(self, link: Link) -> RouterSocket:
+    def _means(self, link: Link) -> Means:
         if link.router is None:
             link.router = RouterSocket(
                 link.api, link.environment, clock=self._clock, version=link.version
             )
             link.router.start()
-        await link.router.wait_connected(timeout_s=ROUTER_S)
-        return link.router
+        network = PathNetwork(link.api, link.environment, self._kinds)
+        return Means(link.router, network, link.position, self._clock, self._gates)
 
     def _need_link(self) -> Link:
         if self._link is None:

@@ -11,7 +11,7 @@ from commander.config.paths import Paths
 from commander.errors import Conflict, NotAllowed
 from commander.hosting.conversation import Accepted, TunnelRequest
 from commander.hosting.journal import CLOSED, OPENED, Journal, Value
-from commander.hosting.keeper import PathKeeper
+from commander.hosting.keeper import Means, PathKeeper
 from commander.hosting.local_end import Caller, Entrance, LocalEnds
 from commander.hosting.model import (
     ENDED,
@@ -105,6 +105,11 @@ class HostedTunnel:
     def keep(self, keeper: PathKeeper) -> None:
         """Let a keeper hear of paths that come and go; it is closed with the tunnel."""
         self._keeper = keeper
+
+    def use(self, means: Means) -> None:
+        """Ask for paths with another session of the same device from now on."""
+        if self._keeper is not None:
+            self._keeper.use(means)
 
     def surroundings_changed(self, why: str, *, is_moved: bool) -> None:
         """Pass on that the machine woke, or that its addresses changed."""

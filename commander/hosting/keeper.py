@@ -125,6 +125,12 @@ class PathKeeper:
 
     # --- what the owner tells -----------------------------------------------------------------
 
+    def use(self, means: Means) -> None:
+        """Make further attempts with another session."""
+        self._means = means
+        self._plan.signed_in()
+        self._wake.set()
+
     def changed(self) -> None:
         """A path came or went."""
         self._wake.set()

@@ -157,6 +157,7 @@ class KeeperPlan:
         self._running = 0
         self._interruption: _Interruption | None = None
         self._end: GiveUp | None = None
+        self._is_signed_out = False
         self._wants_fresh = ""
         self._preferred: tuple[int, float] = (0, 0.0)
 
@@ -244,6 +245,12 @@ class KeeperPlan:
     def signed_out(self, reason: str) -> None:
         """The session ended: no command can be sent any more."""
         self._end = GiveUp(CloseCode.PATH_LOST, reason)
+        self._is_signed_out = True
+
+    def signed_in(self) -> None:
+        """There is a session again."""
+        if self._is_signed_out:
+            self._end, self._is_signed_out = None, False
 
     def surroundings_changed(self, why: str) -> None:
         """The machine slept or has another address: what failed before may work, what works may not."""

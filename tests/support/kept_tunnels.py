@@ -15,7 +15,7 @@ from pathlib import Path as FilePath
 
 from websockets.exceptions import ConnectionClosedError
 
-from commander.api.client import Api
+from commander.api.client import Api, Caller
 from commander.api.socket import RouterSocket
 from commander.api.transport import HttpAnswer, NotSent
 from commander.clock import ManualClock, SystemClock
@@ -23,7 +23,7 @@ from commander.codec import encode
 from commander.config.paths import Paths
 from commander.crypto.box import BoxPrivateKey
 from commander.crypto.signing import SigningKey
-from commander.errors import Unreachable
+from commander.errors import NotLoggedIn, Unreachable
 from commander.hosting.conversation import Accepted, Position, TunnelRequest
 from commander.hosting.host import Hosting, Link, StartOptions
 from commander.hosting.hosted import HostedTunnel
@@ -89,7 +89,8 @@ class Switchboard:
         self.supported = supported
         self.down: set[str] = set()
         self.mispair = 0
-        """So many ends that ask next get an end of somebody else."""
+        """So many ends that ask next get an end of somebody else, where one waits."""
+        self.mispaired = 0
         self.pairs: list[tuple[MemoryPath, MemoryPath]] = []
         self._waiting: dict[tuple[str, str, int], MemoryPath] = {}
 
@@ -116,6 +117,7 @@ class Switchboard:
             self.mispair -= 1
             strangers = [other for other in self._waiting if other[1] != conversation]
             key = strangers[0] if strangers else (kind, f"{conversation} {self.mispair}", carrier)
+            self.mispaired += bool(strangers)
         other = self._waiting.pop(key, None)
         if other is not None:
             return other
@@ -167,11 +169,14 @@ class Router:
     def __init__(self, running: Running) -> None:
         self.running: Running | None = running
         self.is_up = True
+        self.is_signed_out = False
         self.commands: list[Send] = []
         self._carriers: set[Carrier] = set()
 
     async def connect(self, api: Api, environment: Mapping[str, str]) -> Carrier:
         """A device's control connection."""
+        if self.is_signed_out:
+            raise NotLoggedIn("no such session")
         if not self.is_up:
             raise Unreachable("the server is down")
         carrier = Carrier(self)
@@ -255,6 +260,17 @@ class Kept:
     paths: Paths
     notices: list[str] = field(default_factory=list)
 
+    def sign_in(self) -> None:
+        """Bob logs in, again: a new session of the same device."""
+        caller = Caller(self.world.bob.device, "session", self.world.bob.device_key)
+        api = Api(NoTransport(), SERVER, clock=SystemClock(), caller=caller)
+        socket = RouterSocket(
+            api, {}, clock=SystemClock(), version="1", connect=self.router.connect
+        )
+        socket.start()
+        state = self.world.enterprise.state
+        self.hosting.use(Link(api, {}, lambda: Position(state.seq, state.head), "1", socket))
+
     async def start(self, path: str = "auto", **changes: object) -> HostedTunnel:
         """Start a tunnel to the world's record."""
         options = StartOptions(path=path, new=True, reuse_port=False)
@@ -311,15 +327,11 @@ async def kept(world: World, directory: FilePath, *kinds: str) -> AsyncIterator[
     router = Router(running)
     paths = Paths(home=directory / "home", runtime=directory / "run")
     notices: list[str] = []
-    clock = SystemClock()
-    api = Api(NoTransport(), SERVER, clock=clock)
-    socket = RouterSocket(api, {}, clock=clock, version="1", connect=router.connect)
-    socket.start()
     hosting = Hosting(paths, world.clock, notify=notices.append, kinds=board.kinds())
-    state = world.enterprise.state
-    hosting.use(Link(api, {}, lambda: Position(state.seq, state.head), "1", socket))
+    it = Kept(world, running, router, board, hosting, paths, notices)
+    it.sign_in()
     try:
-        yield Kept(world, running, router, board, hosting, paths, notices)
+        yield it
     finally:
         await hosting.close_all("the test is over")
         await running.service.close()

@@ -350,3 +350,34 @@ async def test_a_retired_path_that_is_the_last_one_left_counts_again(
         await asyncio.gather(it.board.cut("direct"), tunnel.end.retire(relay))
         async with program(tunnel) as it_runs:
             await it_runs.says(b"here")
+
+
+async def test_a_tunnel_without_a_session_says_so_when_it_loses_its_path(
+    world: World, tmp_path: Path
+) -> None:
+    """Nothing is waited for: only a login could help, and it would be a new tunnel."""
+    async with kept(world, tmp_path, "relay") as it:
+        tunnel = await it.start()
+        it.router.is_signed_out = True
+        it.router.take_down()
+        await it.board.cut("relay")
+
+        code, reason = await it.ended(tunnel)
+
+        assert (code, reason) == ("path-lost", "no such session: log in and start it again")
+
+
+async def test_a_new_login_takes_over_the_tunnels_that_are_open(
+    world: World, tmp_path: Path
+) -> None:
+    """The session ended while a path lived; who has logged in again loses nothing."""
+    async with kept(world, tmp_path, "relay") as it:
+        tunnel = await it.start()
+        it.router.is_signed_out = True
+        it.router.take_down()
+        it.router.is_up, it.router.is_signed_out = True, False
+        it.sign_in()
+        async with program(tunnel) as it_runs:
+            await it_runs.says(b"before")
+            await it.board.cut("relay")
+            await it_runs.says(b"after")

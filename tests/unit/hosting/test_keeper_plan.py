@@ -218,6 +218,19 @@ def test_who_is_signed_out_cannot_resume() -> None:
     assert acts(plan, [], NOW) == [GiveUp(CloseCode.PATH_LOST, "the session ended")]
 
 
+def test_who_signs_in_again_in_time_can_resume() -> None:
+    """While a path was alive the session ended and began again: nothing is held against the tunnel."""
+    plan = plan_of()
+    plan.signed_out("the session ended")
+    plan.signed_in()
+    plan.interrupted("cut", NOW, gone=False)
+
+    assert kinds_asked(acts(plan, [], NOW + 1)) == [("relay", "direct")]
+    plan.refused(Code.ACCESS_MISSING, "because")
+    plan.signed_in()
+    assert [type(a) for a in acts(plan, [], NOW + 2)] == [GiveUp]
+
+
 def test_a_tunnel_that_never_had_a_path_is_not_kept() -> None:
     """Its start tells why."""
     assert acts(plan_of(), [], NOW) == []
