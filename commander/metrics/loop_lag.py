@@ -15,7 +15,8 @@ STALLED_S = 2.0
 class LoopLag:
     """Measures the running loop between `start` and `stop`; costs two wake-ups a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, every_s: float = EVERY_S) -> None:
+        self._every_s = every_s
         self.histogram = Histogram(LAG_BOUNDS)
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._due = 0.0
@@ -24,7 +25,7 @@ class LoopLag:
     def start(self) -> None:
         """Begin; call it within the loop."""
         loop = asyncio.get_running_loop()
-        self._due = loop.time() + EVERY_S
+        self._due = loop.time() + self._every_s
         self._timer = loop.call_at(self._due, self._tick)
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from commander.clock import Clock, SystemClock
 from commander.diagnosis.network import Place, ServerNetwork, read_status, split_proxy
 from commander.diagnosis.report import Finding, State, exit_code
 from commander.diagnosis.steps import Runner
+from commander.wire.calls import INFO_PATH
 from tests.support.backend_server import BackendServer, running
 from tests.support.servers.blackhole import Blackhole
 from tests.support.servers.http_proxy import HttpProxy
@@ -265,6 +267,31 @@ async def test_another_server_than_the_known_one(server: BackendServer) -> None:
     findings = await diagnose(Place(place.address, place.ca, "A" * 22), clock=server.clock)
 
     assert first_failure(findings) == ("server", "other-server", 1)
+
+
+async def test_a_description_that_was_altered(server: BackendServer) -> None:
+    """What is not signed by the server's own key is a reason to stop, whatever the rest says."""
+    transport = server.transport()
+    told = json.loads((await transport.get(INFO_PATH, timeout_s=30.0)).body)
+    await transport.close()
+    told["version"] = "9.9.9"
+    ca = trustme.CA()
+    altered = page("200 OK", json.dumps(told).encode())
+    async with tls_server(ca.issue_cert("127.0.0.1"), altered) as port:
+        findings = await diagnose(Place(f"127.0.0.1:{port}", authority_of(ca)))
+
+    assert first_failure(findings) == ("server", "tampered", 1)
+
+
+async def test_a_server_by_its_name(server: BackendServer) -> None:
+    """The name is resolved and one of its addresses connected."""
+    place = place_of(server)
+    port = place.address.rpartition(":")[2]
+
+    findings = await diagnose(Place(f"localhost:{port}", place.ca), clock=server.clock)
+
+    assert findings["name"].figure.startswith("localhost is ")
+    assert "127.0.0.1" in findings["connection"].figure
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from commander.authority.refusals import Code
 from commander.codec import decode
 from commander.errors import Refused
 from commander.gateway.limits import CHECKS_BURST
-from commander.wire.commands import CHECK_TARGET, CheckAnswer
+from commander.wire.commands import CHECK_TARGET, PROBE_TUNNEL, CheckAnswer
+from commander.wire.pam import ConfigurationSettings
 from tests.support.gateway_world import Asked, Running, World, database
 from tests.support.waiting import free_port
 
@@ -91,6 +92,28 @@ async def test_nothing_is_connected_when_the_check_cannot_be_audited(world: Worl
     _, reply = await running.start(action=CHECK_TARGET)
 
     assert (reply.accepted, reply.code) == (False, Code.AUDIT_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("action", [CHECK_TARGET, PROBE_TUNNEL])
+async def test_nothing_that_stops_a_start_lets_a_check_or_probe_through(
+    world: World, action: str
+) -> None:
+    """Replayed, with a foreign offer, for a record of others, with tunneling off: the same codes."""
+    hidden = world.add_record(world.add_folder(shared=False), database("127.0.0.1", 1))
+    world.configure(hidden, world.settings)
+    running = await world.service()
+    asked, first = await running.start(action=action)
+    again = await running.ask(asked)
+    _, broken = await running.start(action=action, offer=b"no offer")
+    _, foreign = await running.start(action=action, record=hidden.uid)
+    world.configure(world.configuration, ConfigurationSettings(world.gateway, tunneling="off"))
+    _, off = await running.start(action=action)
+
+    codes = [reply.code for reply in (first, again, broken, foreign, off)]
+    assert codes == [
+        "", Code.COMMAND_REPLAYED, Code.OFFER_BROKEN, Code.ACCESS_MISSING, Code.TUNNELING_OFF,
+    ]  # fmt: skip
+    await running.service.close()
 
 
 async def test_checks_of_one_user_are_few(world: World) -> None:
