@@ -117,9 +117,9 @@ async def post(
     return response.status_code
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+async def test_body_that_is_not_the_announced_file_is_refused(world: SdkWorld, place: str) -> None:
+    """Shorter, longer, cut off, doubled, nothing; and the place is still good."""
+    for body in (
         HEAD + bytes(99) + TAIL,
         HEAD + bytes(101) + TAIL,
         HEAD + bytes(100),
@@ -129,13 +129,8 @@ async def post(
         TAIL,
         bytes(200),
         HEAD + bytes(200 * 1024) + TAIL,
-    ],
-)
-async def test_body_that_is_not_the_announced_file_is_refused(
-    world: SdkWorld, place: str, body: bytes
-) -> None:
-    """Shorter, longer, cut off, doubled, nothing; and the place is still good."""
-    assert await post(world, place, body) == 400
+    ):
+        assert (len(body), await post(world, place, body)) == (len(body), 400)
     assert await post(world, place, HEAD + bytes(100) + TAIL, "text/plain") == 400
     assert await post(world, place, HEAD + bytes(100) + TAIL) == 201
 

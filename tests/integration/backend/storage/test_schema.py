@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
@@ -115,3 +116,27 @@ async def test_migration_killed_half_way_begins_again(tmp_path: Path) -> None:
     await schema.upgrade(path)
 
     assert (await schema.describe(path))["schema"] == schema.CURRENT
+
+
+async def test_store_of_the_first_version_is_brought_up_with_what_it_holds(tmp_path: Path) -> None:
+    """Rows stay; new columns have their defaults; the tables are those of the code."""
+    path = tmp_path / "server.db"
+    path.touch(mode=0o600)
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection, connection.begin():
+        command.upgrade(schema._config(connection), "0001")
+    engine.dispose()
+    execute(path, "INSERT INTO applications VALUES ('application', 1, x'01', 7)")
+    with closing(sqlite3.connect(path)) as old:
+        assert old.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+
+    await schema.upgrade(path)
+
+    with closing(sqlite3.connect(path)) as store:
+        row = store.execute("SELECT application, owner_key FROM applications").fetchone()
+    assert row == ("application", b"")
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as found:
+        context = MigrationContext.configure(found, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
