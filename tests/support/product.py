@@ -191,6 +191,7 @@ class Product:
         join: Path | None = None,
         host: Host | None = None,
         allow: str = "127.0.0.0/8",
+        environment: Mapping[str, str] | None = None,
     ) -> Child:
         """
         Start a gateway, enrolling it at its first start, and wait until it is online.
@@ -204,7 +205,8 @@ class Product:
             joined_by = join or self.gateway_join
             assert joined_by is not None, "set_up writes the join file, or pass one"
             command += ["--join-file", joined_by]
-        child = self.family.start(name, command, home, prefix=host.prefix if host else ())
+        prefix = host.prefix if host else ()
+        child = self.family.start(name, command, home, environment=environment, prefix=prefix)
         child.wait_for_line(r"^gateway \S+ online")
         self.gateways[name] = child
         return child

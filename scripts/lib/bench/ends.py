@@ -32,6 +32,8 @@ from tests.support.product import ADMINISTRATOR, Product  # noqa: E402 (needs th
 from tests.support.servers.sshd import Sshd  # noqa: E402 (needs the path)
 
 READY_S = 90.0
+CHOICES = ("COMMANDER_RELAY", "COMMANDER_WEBRTC")
+"""Variables of ours that may choose what is measured; all others stay outside."""
 RECORD = "Target of the measurement"
 
 
@@ -58,7 +60,7 @@ def serve(directory: Path, target_port: int, namespace: str = "", address: str =
     with fresh(directory), Product(directory) as product:
         server = product.start_server(host=host)
         user = product.set_up(host=host)
-        gateway = product.start_gateway(host=host)
+        gateway = product.start_gateway(host=host, environment=chosen())
         user.configure_network()
         user.add_target(RECORD, f"127.0.0.1:{target_port}")
         (directory / "ready").touch()
@@ -68,6 +70,11 @@ def serve(directory: Path, target_port: int, namespace: str = "", address: str =
             peaks = {"server": peak_mib(server.pid), "gateway": peak_mib(gateway.pid)}
             directory.with_suffix(".memory").write_text(json.dumps(peaks))
     return 0
+
+
+def chosen() -> dict[str, str]:
+    """What the measurement asks for by environment."""
+    return {name: os.environ[name] for name in CHOICES if name in os.environ}
 
 
 def peak_mib(pid: int) -> float:
@@ -91,7 +98,7 @@ def connect(directory: Path, port: str, path: str) -> int:
     """Become the client's program, so that its memory and time are what is measured."""
     commander = ROOT / ".venv" / "bin" / "commander"
     words = [str(commander), "pam", "tunnel", "start", RECORD, "--new", "--port", port]
-    environment = Home(directory / ADMINISTRATOR).environment()
+    environment = Home(directory / ADMINISTRATOR).environment(**chosen())
     os.execve(commander, [*words, "--path", path, "--foreground"], environment)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -22,13 +23,18 @@ def run(plan: Plan) -> str:
     """Run all of them, interleaved."""
     specs = [
         product(plan.folder, "direct", 7101),
-        product(plan.folder, "relay", 7111),
+        product(plan.folder, "relay", 7111, kind="stream", COMMANDER_RELAY="stream"),
+        product(plan.folder, "relay", 7161, kind="WebSocket", COMMANDER_RELAY="websocket"),
         ssh(plan.folder, BASELINE, 7121),
         ssh(plan.folder, "ssh -L, AES-GCM", 7131, cipher="aes256-gcm@openssh.com"),
     ]
     if plan.is_private:
         # aioice leaves loopback out: data channels need the namespace's other interface.
-        specs += [product(plan.folder, "webrtc", 7141), plain_aiortc(plan.folder, 7151)]
+        specs.append(product(plan.folder, "webrtc", 7141, kind="aiortc"))
+        if importlib.util.find_spec("webrtc") is not None:
+            native = product(plan.folder, "webrtc", 7171, kind="wrtc", COMMANDER_WEBRTC="wrtc")
+            specs.append(native | {"bytes": 256 * MIB})
+        specs.append(plain_aiortc(plan.folder, 7151))
     result = measure(
         plan,
         specs,
@@ -65,12 +71,15 @@ def measure(
     return json.loads(found.read_text())
 
 
-def product(folder: Path, path: str, port: int, *more: str) -> Spec:
+def product(
+    folder: Path, path: str, port: int, *more: str, kind: str = "", **environment: str
+) -> Spec:
     """One of our paths; server and gateway count as the serving end."""
-    place = folder / path
+    name = f"{path}, {kind}" if kind else path
+    place = folder / name.replace(", ", "-")
     return {
-        "name": f"commander, {path}",
-        "memory": str(place.with_suffix(".memory")),
+        "name": f"commander, {name}",
+        "env": environment,
         "port": port,
         "server_cmd": f"{BIN / 'python'} {FOLDER}/ends.py serve {place} {{target_port}} {' '.join(more)}",
         "client_cmd": f"{BIN / 'python'} {FOLDER}/ends.py connect {place} {{port}} {path}",
@@ -165,7 +174,8 @@ def _ratio(tests: Spec, base: Spec, names: tuple[str, ...], key: str) -> str:
 
 
 def _serving_memory(plan: Plan, name: str, tests: Spec) -> str:
-    kept = plan.folder / f"{name.removeprefix('commander, ')}.memory"
+    place = name.removeprefix("commander, ").replace(", ", "-")
+    kept = plan.folder / f"{place}.memory"
     if kept.exists():
         peaks = json.loads(kept.read_text())
         return f"{peaks['server']:.0f} / {peaks['gateway']:.0f}"
