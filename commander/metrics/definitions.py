@@ -35,6 +35,24 @@ class Metric:
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
+COMMON: tuple[Metric, ...] = (
+    Metric(
+        "commander_build_info", Kind.GAUGE,
+        "Always 1; the labels say which version of the program and of Python runs.",
+        {"version": (), "python": ()},
+    ),
+    Metric(
+        "commander_loop_lag_seconds", Kind.HISTOGRAM,
+        "How late the event loop ran what was due; above 0.1 s the process is overloaded.",
+    ),
+    Metric(
+        "commander_log_problems_total", Kind.COUNTER,
+        "Lines of the program's log that report a problem.",
+        {"level": ("warning", "error")},
+    ),
+)  # fmt: skip
+"""What every program tells of itself."""
+
 Series = float | Histogram | Mapping[tuple[str, ...], float]
 """A metric's value now: one number, one histogram, or a number for each set of label values."""
 Readings = Mapping[str, Series]

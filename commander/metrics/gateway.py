@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commander.authority.refusals import Code
-from commander.metrics.definitions import OTHER, Kind, Metric
+from commander.metrics.definitions import COMMON, OTHER, Kind, Metric
 from commander.metrics.server import CODES
 
 ENDS = (
@@ -16,15 +16,7 @@ MISHAPS = ("undeliverable", "dropped", "replies-lost", "refusals-not-audited")
 ACCEPTED = "accepted"
 
 METRICS: tuple[Metric, ...] = (
-    Metric(
-        "commander_build_info", Kind.GAUGE,
-        "Always 1; the labels say which version of the program and of Python runs.",
-        {"version": (), "python": ()},
-    ),
-    Metric(
-        "commander_loop_lag_seconds", Kind.HISTOGRAM,
-        "How late the event loop ran what was due; above 0.1 s the process is overloaded.",
-    ),
+    *COMMON,
     Metric(
         "commander_gateway_connected", Kind.GAUGE,
         "1 while the gateway is connected to its server's router, else 0.",
@@ -101,10 +93,5 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "commander_gateway_authority_log_position", Kind.GAUGE,
         "Number of the last signed statement that the gateway knows.",
-    ),
-    Metric(
-        "commander_log_problems_total", Kind.COUNTER,
-        "Lines of the program's log that report a problem.",
-        {"level": ("warning", "error")},
     ),
 )  # fmt: skip

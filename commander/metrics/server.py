@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commander.authority.refusals import Code
-from commander.metrics.definitions import OTHER, Kind, Metric
+from commander.metrics.definitions import COMMON, OTHER, Kind, Metric
 
 CODES = (*map(str, Code), OTHER)
 ENDS = ("closed", "fenced", "no-hello", "peer-mistake", "slow-reader")
@@ -13,15 +13,7 @@ STRANGER_ENDS = ("broken", "late", "too-many", OTHER)
 RELAY_ENDS = ("ended", "pair-timeout", OTHER)
 
 METRICS: tuple[Metric, ...] = (
-    Metric(
-        "commander_build_info", Kind.GAUGE,
-        "Always 1; the labels say which version of the program and of Python runs.",
-        {"version": (), "python": ()},
-    ),
-    Metric(
-        "commander_loop_lag_seconds", Kind.HISTOGRAM,
-        "How late the event loop ran what was due; above 0.1 s the process is overloaded.",
-    ),
+    *COMMON,
     Metric(
         "commander_router_connections", Kind.GAUGE,
         "Control WebSockets open now: devices (one for each process of a user) and gateways.",
@@ -83,10 +75,5 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "commander_authority_log_position", Kind.GAUGE,
         "Number of the last signed statement of the authority log.",
-    ),
-    Metric(
-        "commander_log_problems_total", Kind.COUNTER,
-        "Lines of the program's log that report a problem.",
-        {"level": ("warning", "error")},
     ),
 )  # fmt: skip
