@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from commander.authority.refusals import Code
@@ -28,12 +29,17 @@ class DirectOptions:
 
 
 class DirectDoor:
-    """All direct paths of one gateway; make it in the event loop, `close` it at the end."""
+    """
+    All direct paths of one gateway; make it in the event loop, `close` it at the end.
+
+    `calls` counts connections opened towards clients, and those that the rate forbade.
+    """
 
     def __init__(self, options: DirectOptions, clock: Clock) -> None:
         self.is_allowed = options.is_allowed
         self._clock = clock
-        self._calls = Bucket(CALLS_PER_S, CALLS_BURST, CALLS_BURST, clock.monotonic())
+        self.calls: Counter[str] = Counter()
+        self._bucket = Bucket(CALLS_PER_S, CALLS_BURST, CALLS_BURST, clock.monotonic())
         self.reception: Reception | None = None
         self._advertised = ("", 0)
         if options.listen is not None:
@@ -63,7 +69,9 @@ class DirectDoor:
 
     def may_call(self) -> bool:
         """Take one call of the rate; fits `direct.Permit`."""
-        return self._calls.take(self._clock.monotonic())
+        may = self._bucket.take(self._clock.monotonic())
+        self.calls["made" if may else "over-the-rate"] += 1
+        return may
 
 
 class DirectPlan:

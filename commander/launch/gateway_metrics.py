@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from commander.gateway.audit import AuditOutbox
+from commander.gateway.direct import DirectDoor
 from commander.gateway.follower import LogFollower
 from commander.gateway.limits import OUTBOX_BYTES, POLL_S
 from commander.gateway.service import CommandService
 from commander.metrics.definitions import Readings, tally
-from commander.metrics.gateway import ACCEPTED, ENDS, MISHAPS, PATHS
+from commander.metrics.gateway import ACCEPTED, ARRIVALS, CALLS, ENDS, MISHAPS, PATHS
 from commander.metrics.server import CODES
 
 STALE_S = 6 * POLL_S
@@ -21,10 +23,17 @@ _NOT_ENDS = ("opened", "path-attempts", "paths-attached", "attached-not-audited"
 class GatewayReadings:
     """Reads one gateway; tell `changed` when it comes online or goes offline."""
 
-    def __init__(self, service: CommandService, follower: LogFollower, outbox: AuditOutbox) -> None:
+    def __init__(
+        self,
+        service: CommandService,
+        follower: LogFollower,
+        outbox: AuditOutbox,
+        door: DirectDoor | None = None,
+    ) -> None:
         self._service = service
         self._follower = follower
         self._outbox = outbox
+        self._door = door
         self.is_online = False
         self.connections = 0
 
@@ -54,6 +63,19 @@ class GatewayReadings:
             "commander_gateway_authority_log_age_seconds": self.log_age_s(),
             "commander_gateway_authority_log_position": float(self._follower.state.seq),
             **self._tunnels(),
+            **self._direct(),
+        }
+
+    def _direct(self) -> Readings:
+        door = self._door
+        calls: Mapping[str, int] = door.calls if door is not None else {}
+        reception = door.reception if door is not None else None
+        arrivals: Mapping[str, int] = reception.counters if reception is not None else {}
+        return {
+            "commander_gateway_direct_calls_total": {
+                (name,): float(calls.get(name, 0)) for name in CALLS
+            },
+            "commander_gateway_direct_arrivals_total": tally(arrivals, ARRIVALS),
         }
 
     def _tunnels(self) -> Readings:

@@ -153,7 +153,7 @@ async def run_gateway(
         status = StatusFile(state / STATUS_NAME, clock)
         try:
             parts = await _build(config, state, network, allowances, door, clock, say)
-            readings = GatewayReadings(parts.service, parts.follower, parts.outbox)
+            readings = GatewayReadings(parts.service, parts.follower, parts.outbox, door)
             status.more = lambda: _more_status(parts, observer)
             agent = _agent(config, parts, network, status, say, clock, readings)
             keeping = tasks.spawn(status.keep(), name="gateway-status")

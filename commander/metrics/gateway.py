@@ -14,6 +14,8 @@ ENDS = (
 PATHS = ("direct", "relay", "turn", "webrtc", OTHER)
 MISHAPS = ("undeliverable", "dropped", "replies-lost", "refusals-not-audited")
 ACCEPTED = "accepted"
+ARRIVALS = ("let-in", "unproven", "late", "pushed-out", OTHER)
+CALLS = ("made", "over-the-rate")
 
 METRICS: tuple[Metric, ...] = (
     *COMMON,
@@ -55,6 +57,16 @@ METRICS: tuple[Metric, ...] = (
         "commander_gateway_tunnel_paths", Kind.GAUGE,
         "Tunnels by the kind of path that carries them now.",
         {"kind": PATHS},
+    ),
+    Metric(
+        "commander_gateway_direct_calls_total", Kind.COUNTER,
+        "Connections opened towards clients for direct paths, four a path; over-the-rate ones were not.",
+        {"result": CALLS},
+    ),
+    Metric(
+        "commander_gateway_direct_arrivals_total", Kind.COUNTER,
+        "Connections at the --direct-listen port: clients let in, and strangers dropped, by cause.",
+        {"result": ARRIVALS},
     ),
     Metric("commander_gateway_open_streams", Kind.GAUGE, "TCP connections inside tunnels now."),
     Metric(

@@ -222,6 +222,8 @@ def offer() -> DirectOffering:
 
     It is closed once all carriers came, at `close`, and after 10 s.
     """
+    if not hasattr(socket.socket, "sendmsg"):
+        raise Unreachable("direct paths need sockets as Linux and macOS have them")
     identity = host_identity()
     addresses = [*([_LOOPBACK] if identity else []), *own_addresses()]
     if not addresses:

@@ -28,7 +28,8 @@ from commander.tunnel.transports.direct_offer import (
 MAX_STRANGERS: Final = 64
 STRANGER_S: Final = 2.0
 _ACCEPTS: Final = 16
-_BACKLOG: Final = 64
+# A gateway's port takes the four connections of each of a thousand tunnels that come back at once.
+_BACKLOG: Final = 1024
 _PAUSE_S: Final = 0.5
 
 

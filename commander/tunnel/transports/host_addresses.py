@@ -54,7 +54,12 @@ def _routed() -> list[Address]:
 
 def _of_interfaces() -> list[Address]:
     found: list[Address] = []
-    for adapter in ifaddr.get_adapters():
+    try:
+        adapters = list(ifaddr.get_adapters())
+    except OSError:
+        # Without the list those with a route are named still.
+        return found
+    for adapter in adapters:
         for entry in adapter.ips:
             # IPv6 entries are (address, flow, scope).
             text = entry.ip if isinstance(entry.ip, str) else entry.ip[0]

@@ -102,8 +102,11 @@ async def test_calls_of_all_tunnels_are_bounded_together() -> None:
         await plan.make(0)
     await plan.close()
     await offering.close()
+    assert door.calls["over-the-rate"] >= 2
+    made = door.calls["made"]
     clock.advance(CALLS_BURST)
     await all_carriers(door)
+    assert door.calls["made"] >= made + direct.COUNT
 
 
 def test_a_taken_port_stops_the_start() -> None:

@@ -9,6 +9,7 @@ import pytest
 from commander.clock import ManualClock
 from commander.crypto.signing import SigningKey
 from commander.gateway.audit import AuditOutbox
+from commander.gateway.direct import DirectDoor, DirectOptions
 from commander.launch.gateway_metrics import GatewayReadings
 from commander.metrics.definitions import Readings, unknown_labels
 from commander.metrics.gateway import METRICS
@@ -24,7 +25,9 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def readings_of(running: Running, directory: Path) -> GatewayReadings:
+def readings_of(
+    running: Running, directory: Path, door: DirectDoor | None = None
+) -> GatewayReadings:
     async def upload(entries: tuple[bytes, ...]) -> int:
         raise AssertionError("nothing is uploaded here")
 
@@ -32,7 +35,7 @@ def readings_of(running: Running, directory: Path) -> GatewayReadings:
     outbox = AuditOutbox(
         directory / "outbox", producer="G" * 22, key=key, clock=ManualClock(), upload=upload
     )
-    return GatewayReadings(running.service, running.follower, outbox)
+    return GatewayReadings(running.service, running.follower, outbox, door)
 
 
 def number(readings: Readings, name: str, *labels: str) -> float:
@@ -99,3 +102,21 @@ async def test_readiness_names_what_is_missing(world: World, tmp_path: Path) -> 
     found = readings.read()
     assert number(found, "commander_gateway_connected") == 1.0
     assert number(found, "commander_gateway_connections_total") == 1.0
+
+
+async def test_direct_connections_are_counted(world: World, tmp_path: Path) -> None:
+    """Calls towards clients, and what arrived at the owner's port; nothing, where there is no door."""
+    door = DirectDoor(DirectOptions(listen=("127.0.0.1", 0)), ManualClock(0.0))
+    assert door.may_call()
+    assert door.reception is not None
+    door.reception.counters.update({"let-in": 4, "unproven": 2})
+    running = await world.service()
+
+    found = readings_of(running, tmp_path, door).read()
+    bare = readings_of(running, tmp_path / "other").read()
+
+    assert number(found, "commander_gateway_direct_calls_total", "made") == 1
+    assert number(found, "commander_gateway_direct_arrivals_total", "let-in") == 4
+    assert number(found, "commander_gateway_direct_arrivals_total", "unproven") == 2
+    assert bare["commander_gateway_direct_arrivals_total"] == {}
+    door.close()
