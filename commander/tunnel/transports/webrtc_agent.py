@@ -44,7 +44,7 @@ MAX_LOCAL_ADDRESSES: Final = 16
 RELAY_STAGGER_S: Final = 0.4
 """How long one TURN server may take before the next one is asked as well."""
 RELAY_WAIT_S: Final = 5.0
-RETRY_S: Final = 0.2
+RETRIES_S: Final = (0.2, 0.6)
 STUN_WAIT_S: Final = 2.0
 GRACE_S: Final = 0.2
 """How long answers of STUN are waited for once there is a relay."""
@@ -237,14 +237,15 @@ class GuardedConnection(aioice.ice.Connection):
 
     async def _try_relay(self, component: int, server: IceServer, rank: int) -> Found | None:
         try:
-            try:
-                return await self._relay(component, server, rank)
-            except aioice.stun.TransactionFailed as error:
-                if _code(error) != UNAUTHORIZED:
-                    raise
+            for wait_s in RETRIES_S:
+                try:
+                    return await self._relay(component, server, rank)
+                except aioice.stun.TransactionFailed as error:
+                    if _code(error) != UNAUTHORIZED:
+                        raise
                 # coturn refuses good credentials while it opens its database, at its first use.
-                await asyncio.sleep(RETRY_S)
-                return await self._relay(component, server, rank)
+                await asyncio.sleep(wait_s)
+            return await self._relay(component, server, rank)
         except Exception as error:  # noqa: BLE001  the border to the library and to a stranger's server
             self.refused = _why(error)
             _log.debug("%s gives no relay: %s", server.url, self.refused)
