@@ -112,8 +112,11 @@ async def test_direct_connections_are_counted(world: World, tmp_path: Path) -> N
     door.reception.counters.update({"let-in": 4, "unproven": 2})
     running = await world.service()
 
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+
     found = readings_of(running, tmp_path, door).read()
-    bare = readings_of(running, tmp_path / "other").read()
+    bare = readings_of(running, other).read()
 
     assert number(found, "commander_gateway_direct_calls_total", "made") == 1
     assert number(found, "commander_gateway_direct_arrivals_total", "let-in") == 4
