@@ -18,7 +18,7 @@ from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 from commander.tunnel.events import TunnelClosed
 from plugins.pam.tunnel.endpoint import local_address
-from plugins.pam.tunnel.request import Plan, position_of
+from plugins.pam.tunnel.request import Plan, followed_position
 
 _WAIT_S = 1.0
 # A gateway that vanished while it was asked never answers; asked again later, it does.
@@ -148,7 +148,7 @@ async def open_tunnel(
     context: Context, hosting: Hosting, plan: Plan, options: StartOptions, *, wait: bool
 ) -> HostedTunnel:
     """Open it in this process. Raises as `Hosting.start`; with `wait` an offline gateway is awaited."""
-    hosting.use(Link(context.api, os.environ, lambda: position_of(context.vault), __version__))
+    hosting.use(Link(context.api, os.environ, followed_position(context), __version__))
     if not wait:
         return await hosting.start(plan.request, options)
     deadline = context.clock.monotonic() + options.timeout_s

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from commander.errors import CommanderError, NotAllowed, NotFound, UsageError
 from commander.hosting.conversation import ALL_KINDS, Position, TunnelRequest
 from commander.ids import FolderUid
+from commander.plugin.context import Context
 from commander.vault.opening import tunnel_seed
 from commander.vault.replica import OpenRecord
 from commander.vault.session import Vault
@@ -91,6 +93,23 @@ def _kinds(settings: ResourceSettings, configuration: ConfigurationSettings) -> 
 def position_of(vault: Vault) -> Position:
     """The log position this device has verified."""
     return Position(vault.state.seq, vault.state.head)
+
+
+def followed_position(context: Context) -> Callable[[], Position]:
+    """
+    The position as the context's vault has it, and the last known one once it is locked.
+
+    A session that is locked forgets its vault, while open tunnels still have to ask for paths.
+    """
+    last = position_of(context.vault)
+
+    def position() -> Position:
+        nonlocal last
+        if context.is_logged_in:
+            last = position_of(context.vault)
+        return last
+
+    return position
 
 
 def _resource_settings(vault: Vault, record: OpenRecord) -> ResourceSettings:
