@@ -291,7 +291,10 @@ class Carriage:
                 continue
             link.renew_key()
             link.tell_progress(step=1)
-            link.ping()
+            # A client's pings are signs of life in both directions: a gateway with a thousand
+            # tunnels asks only where they stay away.
+            if self._role is Role.CLIENT or now - link.heard_at > 1.5 * self._limits.heartbeat_s:
+                link.ping()
 
     async def probe(self, deadline_s: float) -> bool:
         """

@@ -213,6 +213,8 @@ class Link:
         match frame:
             case frames.Ping(token):
                 self._pongs.append(token)
+                # In the same message, so that an idle link needs no other.
+                self.tell_progress(step=1)
             case frames.Pong(token):
                 self._pong(token)
             case frames.Progress(received):

@@ -383,3 +383,35 @@ async def test_the_end_is_told_on_every_link() -> None:
     assert ends.client.carriage.reports() == ()
     assert all(paths[0].messages_sent == 3 for paths in ends.paths.values())
     await ends.close()
+
+
+async def test_a_gateway_asks_only_who_has_been_quiet() -> None:
+    """The client's own pings are enough while they come."""
+    ends = Ends()
+    await ends.attach(1, 1)
+    link = ends.gateway.carriage.senders[0]
+    asked = []
+    for seconds in (2.0, 2.0):
+        ends.clock.advance(seconds)
+        ends.gateway.carriage.beat()
+        asked.append(link._ping_token)
+    assert asked == [0, 1]
+    ends.client.carriage.beat()
+    assert ends.client.carriage.senders[0].has_control()
+    await ends.close()
+
+
+async def test_an_answer_to_a_ping_carries_the_progress() -> None:
+    """An idle link needs one message each way for a heartbeat."""
+    ends = Ends()
+    await ends.attach(1, 1)
+    link = ends.gateway.carriage.senders[0]
+    link.received_bytes += 40
+    link.take(frames.Ping(5))
+    parts: list[frames.Bytes] = [frames.VERSION_BYTE]
+    link.put(parts, 1000)
+    said = frames.parse(b"".join(parts))
+    assert said == [frames.Pong(5), frames.Progress(link.received_bytes)]
+    ends.gateway.carriage.beat()
+    assert not link.has_control()
+    await ends.close()
