@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
+import logging
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +40,7 @@ from commander.wire.relay import (
     write_prefix,
 )
 
+_log = logging.getLogger(__name__)
 VARIABLE: Final = "COMMANDER_RELAY"
 """`stream` or `websocket` allows only that one; for measuring, and for networks that break one."""
 OPEN_S: Final = 10.0
@@ -58,6 +59,10 @@ class RelayStream:
 
     transport: asyncio.Transport
     early: bytes
+
+
+class StreamNotOffered(Unreachable):
+    """Server or proxy know no relay streams; the WebSocket is left."""
 
 
 class RelayOpener:
@@ -81,16 +86,15 @@ class RelayOpener:
         if wanted == "stream":
             return await open_stream(self._api, self._environment, conversation)
         if wanted == "" and loop.time() >= self._websocket_until:
-            # Whatever stands between may break one way and let the other through.
-            with contextlib.suppress(Unreachable, TimedOut):
+            try:
                 return await open_stream(self._api, self._environment, conversation)
-            self._websocket_until = loop.time() + WITHOUT_STREAM_S
-        try:
-            return await open_relay(self._api, self._environment, conversation)
-        except (Unreachable, TimedOut):
-            # Neither works: the network is down, and says nothing about the stream.
-            self._websocket_until = 0.0
-            raise
+            except StreamNotOffered:
+                self._websocket_until = loop.time() + WITHOUT_STREAM_S
+            except (Unreachable, TimedOut) as error:
+                # What stands between may break one way and let the other through; or it is
+                # only for now, so nothing is remembered.
+                _log.info("relay stream: %s", error)
+        return await open_relay(self._api, self._environment, conversation)
 
 
 async def open_stream(api: Api, environment: Mapping[str, str], conversation: str) -> RelayStream:
@@ -138,7 +142,9 @@ class _Opening(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         if transport.get_extra_info("ssl_object").selected_alpn_protocol() != ALPN:
-            self._fail("the server does not offer relay streams")
+            self.answer.set_exception(
+                StreamNotOffered("no relay stream: the server does not offer them")
+            )
             return
         transport.write(self._prefix)
 
@@ -208,7 +214,7 @@ async def _through_proxy(proxy: str, host: str, port: int) -> socket.socket:
     found = urlsplit(proxy)
     if found.scheme != "http":
         # TLS inside TLS to the proxy: the WebSocket library knows how.
-        raise Unreachable("relay streams go through plain HTTP proxies only")
+        raise StreamNotOffered("relay streams go through plain HTTP proxies only")
     loop = asyncio.get_running_loop()
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     head = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]

@@ -9,7 +9,7 @@ CODES = (*map(str, Code), OTHER)
 ENDS = ("closed", "fenced", "no-hello", "peer-mistake", "slow-reader")
 """How a control socket ended: by the peer or us, by a second process, or for a fault of the peer."""
 DELIVERED = "delivered"
-STRANGER_ENDS = ("broken", "late", "too-many", OTHER)
+STRANGER_ENDS = ("broken", "late", "pushed-out", "too-many", OTHER)
 RELAY_ENDS = ("ended", "pair-timeout", OTHER)
 
 METRICS: tuple[Metric, ...] = (

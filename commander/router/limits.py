@@ -44,7 +44,9 @@ EARLY_BYTES: Final = 64 * 1024
 PREFIX_S: Final = 10.0
 """From the TLS handshake of a relay stream to its whole prefix."""
 MAX_PREFIXES: Final = 1024
-"""Relay streams whose prefix has not come or is being judged."""
+"""Relay streams whose prefix has not come; the oldest makes room."""
+MAX_JUDGED: Final = 8192
+"""Relay streams whose prefix is being judged: after a restart thousands come back at once."""
 STREAM_IDLE_S: Final = 20
 """A relay stream whose peer acknowledges nothing for so long is cut by the kernel."""
 CLOSE_S: Final = 5.0

@@ -37,12 +37,14 @@ class StreamDoor:
     """
     Makes connections that begin with a prefix, and knows those that have not been let in.
 
-    `counters` tells how strangers ended: broken or late prefixes, refused, too many at once.
+    Who has not shown a prefix makes room for newer ones, the oldest first: an honest one shows it
+    at once. `counters` tells how strangers ended: broken, late, pushed out, too many being judged.
     """
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
-        self.strangers: set[StreamConnection] = set()
+        self.strangers: dict[StreamConnection, None] = {}
+        self.judged: set[StreamConnection] = set()
         # Read into and written on within one callback: one is enough for all connections of a loop.
         self.buffer = memoryview(bytearray(limits.STREAM_BYTES))
 
@@ -52,7 +54,7 @@ class StreamDoor:
 
     def close(self) -> None:
         """Cut off everybody who has not been let in."""
-        for stranger in list(self.strangers):
+        for stranger in (*self.strangers, *self.judged):
             stranger.abort()
 
 
@@ -149,6 +151,7 @@ class StreamConnection(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Cut the connection now."""
+        self._forget()
         if self._transport is not None:
             self._transport.abort()
 
@@ -160,10 +163,9 @@ class StreamConnection(asyncio.BufferedProtocol):
         self._transport = transport
         self.address = str((transport.get_extra_info("peername") or ("",))[0])
         if len(self._door.strangers) >= limits.MAX_PREFIXES:
-            self._door.counters["too-many"] += 1
-            transport.abort()
-            return
-        self._door.strangers.add(self)
+            self._door.counters["pushed-out"] += 1
+            next(iter(self._door.strangers)).abort()
+        self._door.strangers[self] = None
         transport.set_write_buffer_limits(high=limits.STREAM_BYTES)
         _watch(transport.get_extra_info("socket"))
         loop = asyncio.get_running_loop()
@@ -229,8 +231,14 @@ class StreamConnection(asyncio.BufferedProtocol):
             self._door.counters["broken"] += 1
             self.abort()
             return
+        if len(self._door.judged) >= limits.MAX_JUDGED:
+            self._door.counters["too-many"] += 1
+            self.abort()
+            return
         self._early = b""
         self._opened = None
+        self._door.strangers.pop(self, None)
+        self._door.judged.add(self)
         self._pause()
         opened(self, prefix)
 
@@ -239,7 +247,8 @@ class StreamConnection(asyncio.BufferedProtocol):
         self.abort()
 
     def _forget(self) -> None:
-        self._door.strangers.discard(self)
+        self._door.strangers.pop(self, None)
+        self._door.judged.discard(self)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -18,6 +18,8 @@ from commander.crypto.box import BoxPrivateKey
 from commander.crypto.signing import SigningKey
 from commander.errors import InvalidInput, NotFound, NotLoggedIn, Unreachable
 from commander.ids import new_uid
+from commander.router import limits
+from commander.router.stream import StreamConnection
 from commander.wire.known_server import KnownServer
 from commander.wire.relay import ALPN
 from tests.support.relay_streams import Authority
@@ -112,7 +114,7 @@ async def test_the_environment_may_allow_one_only(
 
 async def test_a_stream_alone_fails_where_it_is_not_chosen(without: World) -> None:
     """And says so."""
-    with pytest.raises(Unreachable, match="does not offer relay streams"):
+    with pytest.raises(Unreachable, match="does not offer them"):
         await RelayOpener(without.api(), {VARIABLE: "stream"}).open(without.conversation)
 
 
@@ -177,6 +179,22 @@ async def test_tls_to_the_proxy_is_left_to_the_websocket(streams: World) -> None
     """Said so, which the opener takes as a reason to try it."""
     with pytest.raises(Unreachable, match="plain HTTP proxies only"):
         await open_stream(streams.api(), {"HTTPS_PROXY": "https://127.0.0.1:1"}, "c")
+
+
+async def test_a_stream_that_failed_once_is_tried_again(streams: World) -> None:
+    """A busy moment is no reason for the slower way later; only "not offered" is remembered."""
+    opener = RelayOpener(streams.api(), {})
+    streams.server.router.streams.judged.update(
+        StreamConnection(streams.server.router.streams, lambda *_: None)
+        for _ in range(limits.MAX_JUDGED)
+    )
+    opened = await opener.open(streams.conversation)
+    assert isinstance(opened, ClientConnection)
+    await end(opened)
+    streams.server.router.streams.judged.clear()
+    opened = await opener.open(streams.conversation)
+    assert isinstance(opened, RelayStream)
+    await end(opened)
 
 
 async def test_a_server_that_is_away_is_unreachable(streams: World) -> None:

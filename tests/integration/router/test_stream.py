@@ -188,15 +188,41 @@ async def test_a_slow_prefix_is_given_up(
     stream.close()
 
 
-async def test_strangers_are_bounded(server: RouterServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Past the bound a connection is cut at once."""
+async def test_strangers_are_bounded_and_do_not_shut_others_out(
+    server: RouterServer, introduced: Introduced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past the bound the oldest is cut, so that who shows a prefix at once always gets in."""
     monkeypatch.setattr(limits, "MAX_PREFIXES", 3)
+    device, _, conversation = introduced
     strangers = [await Stream.dial(server.plain_relay_port) for _ in range(4)]
-    assert await strangers[3].rest() == (b"", None)
+    assert await strangers[0].rest() == (b"", None)
     assert len(server.router.streams.strangers) == 3
-    for stranger in strangers:
+    assert server.router.streams.counters == {"pushed-out": 1}
+
+    honest = await open_stream(server, device, conversation)
+    for stranger in (*strangers, honest):
         stranger.close()
     await eventually(lambda: not server.router.streams.strangers, "all are forgotten")
+
+
+async def test_prefixes_being_judged_are_bounded(
+    server: RouterServer, introduced: Introduced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the store is slow, no more than so many wait for its answer; then all goes on."""
+    monkeypatch.setattr(limits, "MAX_JUDGED", 1)
+    device, gateway, conversation = introduced
+    server.gate.hold.clear()
+    server.gate.asked.clear()
+    first = await Stream.dial(server.plain_relay_port, prefix(server, device, conversation))
+    await server.gate.asked.wait()
+    second = await Stream.dial(server.plain_relay_port, prefix(server, gateway, conversation))
+    assert await second.rest() == (b"", None)
+    assert server.router.streams.counters == {"too-many": 1}
+    server.gate.hold.set()
+    assert await first.answer() == RelayAnswer(0)
+    assert not server.router.streams.judged
+    first.close()
+    second.close()
 
 
 async def test_a_side_that_leaves_ends_the_other_with_the_reason(
@@ -295,7 +321,7 @@ async def test_who_leaves_while_it_is_judged_leaves_nothing_behind(
     await server.gate.asked.wait()
     stream.close()
     server.gate.hold.set()
-    await eventually(lambda: not server.router.streams.strangers, "it is forgotten")
+    await eventually(lambda: not server.router.streams.judged, "it is forgotten")
     await eventually(lambda: len(server.router.relays) == 0, "no leg waits")
 
 
