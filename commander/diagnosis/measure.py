@@ -24,6 +24,7 @@ BULK_S = 1.0
 FIRST_BYTES = 64 * 1024
 CHUNK = 64 * 1024
 COUNT_BYTES = 8
+AGAIN = "try again; if it stays so, look at the gateway's log"
 _Transfer = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]
 
 
@@ -49,7 +50,9 @@ async def measure(
         to_gateway = await _rate(_send, end, bulk_bytes, bulk_s)
         from_gateway = await _rate(_receive, end, bulk_bytes, bulk_s)
     except (OSError, asyncio.IncompleteReadError) as error:
-        raise Unreachable(f"a stream of the probe broke ({type(error).__name__})") from None
+        raise Unreachable(
+            f"a stream of the probe broke ({type(error).__name__})", hint=AGAIN
+        ) from None
     return Measured(rtt_ms, to_gateway, from_gateway)
 
 
@@ -107,7 +110,7 @@ async def _send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, size
     writer.write_eof()
     counted = int.from_bytes(await reader.readexactly(COUNT_BYTES))
     if counted != size:
-        raise Unreachable(f"the gateway counted {counted} bytes of {size}")
+        raise Unreachable(f"the gateway counted {counted} bytes of {size}", hint=AGAIN)
 
 
 async def _receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, size: int) -> None:
@@ -116,5 +119,5 @@ async def _receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, s
     while left > 0:
         data = await reader.read(CHUNK)
         if not data:
-            raise Unreachable(f"the gateway sent {size - left} bytes of {size}")
+            raise Unreachable(f"the gateway sent {size - left} bytes of {size}", hint=AGAIN)
         left -= len(data)
