@@ -97,7 +97,7 @@ class PathAttached(Event, frozen=True):
 
 class TunnelPaths(Event, frozen=True):
     """
-    Beside the outcome of a tunnel that had several kinds of path or lost all of them for a while:
+    Beside the outcome of a tunnel that was without any path for a while: the kinds that it had,
     `interrupted_ms` is the time without any until a resume, `reason` why it was lost last.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from commander.audit.events import StreamRefused, TunnelOutcome, TunnelPaths, clip
 from commander.codec import decode
 from commander.errors import InvalidInput
@@ -9,6 +11,7 @@ from commander.gateway.limits import MAX_META_BYTES
 from commander.gateway.rights import Rights
 from commander.gateway.totals import Totals
 from commander.tunnel.codes import CloseCode
+from commander.tunnel.path import KIND_DIRECT, KIND_RELAY, KIND_TURN, KIND_WEBRTC
 from commander.tunnel.reports import StreamReport
 from commander.wire.commands import StreamMeta
 
@@ -18,6 +21,7 @@ MAX_PROGRAMS = 8
 MAX_KINDS = 8
 MAX_USERS = 8
 MAX_TURNED_AWAY = 1_000_000
+_RANK = {kind: rank for rank, kind in enumerate((KIND_DIRECT, KIND_WEBRTC, KIND_TURN, KIND_RELAY))}
 
 
 class Tally:
@@ -28,6 +32,7 @@ class Tally:
     def __init__(self, totals: Totals | None = None) -> None:
         self._totals = totals or Totals()
         self.path = ""
+        self._live: Counter[str] = Counter()
         self.kinds: dict[str, None] = {}
         self.links = 0
         self.interruptions = 0
@@ -44,14 +49,23 @@ class Tally:
 
     def path_up(self, kind: str, generation: int) -> None:
         """Remember what carried the tunnel last."""
-        self.path = kind
         self.links += 1
+        self._live[kind] += 1
+        self._note_path()
         if len(self.kinds) < MAX_KINDS:
             self.kinds.setdefault(kind)
 
     def path_lost(self, kind: str, reason: str) -> None:
         """Count it for the process; the interruption tells of it, if it was the last."""
         self._totals.path_lost(kind)
+        self._live[kind] -= 1
+        self._note_path()
+
+    def _note_path(self) -> None:
+        """Of what lives the client prefers the shortest; what carried last stays when nothing lives."""
+        live = [kind for kind, count in self._live.items() if count > 0]
+        if live:
+            self.path = min(live, key=lambda kind: (_RANK.get(kind, len(_RANK)), kind))
 
     def tunnel_interrupted(self, reason: str, *, gone: bool) -> None:
         """Count a time without any path."""
@@ -60,7 +74,6 @@ class Tally:
 
     def tunnel_resumed(self, kind: str, after_s: float) -> None:
         """Count how long it lasted."""
-        self.path = kind
         self.resumes += 1
         self.interrupted_ms += int(after_s * 1000)
         self._totals.resumed(after_s)
@@ -95,8 +108,8 @@ class Tally:
         """Nothing to count."""
 
     def paths_event(self, conversation: str, rights: Rights) -> TunnelPaths | None:
-        """What there is to tell of a tunnel's paths beside the outcome; None for one path, never lost."""
-        if self.interruptions == 0 and len(self.kinds) < 2:
+        """What there is to tell of a tunnel's paths beside the outcome; None when it always had one."""
+        if self.interruptions == 0:
             return None
         return TunnelPaths(
             conversation=conversation,

@@ -134,7 +134,7 @@ def test_a_tunnel_lives_in_the_session(setting: Setting, open_terminal: Open) ->
     terminal.type(f"pam tunnel stop {TARGET}")
     terminal.expect("Stopped 1 tunnel")
     terminal.prompt()
-    tail.wait_for_line("tunnel-closed.*code=stopped")
+    tail.wait_for_line("tunnel-closed: stopped")
 
     assert answer.returncode == 0, answer.stderr
     assert int(closed[1]) > 100_000

@@ -42,16 +42,18 @@ def test_interruptions_are_told_beside_the_outcome() -> None:
     assert event.reason == "no sign of life"
 
 
-def test_a_move_to_another_kind_is_told_without_an_interruption() -> None:
-    """Make-before-break leaves a trace, too."""
+def test_what_carried_last_is_the_shortest_that_lived() -> None:
+    """Whichever was verified last: the client prefers direct, and the relay only without it."""
     tally = Tally()
-    tally.path_up("relay", 1)
     tally.path_up("direct", 2)
+    tally.path_up("relay", 1)
+    assert tally.path == "direct"
+    tally.path_lost("direct", "cut")
+    assert tally.path == "relay"
+    tally.path_lost("relay", "cut")
 
-    event = tally.paths_event("c", RIGHTS)
-
-    assert event is not None
-    assert event.interruptions == 0
+    assert tally.path == "relay"
+    assert tally.paths_event("c", RIGHTS) is None
 
 
 def test_what_a_client_names_is_bounded() -> None:
