@@ -26,7 +26,16 @@ from tests.support.waiting import DEADLINE_S, NeverHappened, until
 MARK = "TEST_PROCESS_FAMILY"
 PROGRAMS = Path(sys.executable).parent
 # Variables that may pass from the tester's session to a child; everything else is left behind.
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")
+_PASSED_ON = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "COVERAGE_PROCESS_CONFIG",
+    "COVERAGE_FILE",
+    "COMMANDER_WEBRTC",
+)
 _KEPT_LINES = 200_000
 
 
