@@ -31,6 +31,8 @@ from commander.router.bounded_server import UVICORN_OPTIONS
 from commander.router.ports import Principal
 from tests.support.router_server import Gate, Notes, Peer
 
+FLOODERS = 4
+
 
 def peer(kind: str, number: int) -> Peer:
     """A device or gateway by its number, the same in every process."""
@@ -41,6 +43,16 @@ def peer(kind: str, number: int) -> Peer:
     else:
         principal = Principal(uid, "device", uid, "session")
     return Peer(principal, SigningKey(seed))
+
+
+def gateway_of(number: int, gateways: int) -> int:
+    """The gateway that a device talks to."""
+    return number % (gateways - FLOODERS)
+
+
+def flooder_of(number: int, gateways: int) -> int:
+    """The gateway that floods it, if it asks: never one that honest devices wait for."""
+    return gateways - 1 - number % FLOODERS
 
 
 def memory_kib() -> int:
@@ -65,7 +77,8 @@ async def serve(folder: Path, devices: int, gateways: int, port: int) -> None:
     for number in range(devices):
         device = peer("device", number)
         gate.peers[device.uid] = device
-        gate.allow(device, certified[number % gateways])
+        gate.allow(device, certified[gateway_of(number, gateways)])
+        gate.allow(device, certified[flooder_of(number, gateways)])
     authority = tls.load_authority(folder, now=clock.now())
     tls.ensure_certificate(folder, authority, ["127.0.0.1"], now=clock.now())
     context = tls.server_context(folder / "tls.pem", folder / "tls.key")

@@ -30,12 +30,12 @@ from commander.launch.tls_buffers import share_tls_buffers
 from commander.wire.commands import Deliver, Hello, Send, read_routed
 from tests.soak import Figure, Size
 from tests.soak.raw_websocket import RawSocket, open_raw
-from tests.soak.router_process import peer
+from tests.soak.router_process import flooder_of, gateway_of, peer
 from tests.support.router_server import Peer
 
 NAME = "websockets"
 SOCKETS = 10_000
-GATEWAYS = 20
+GATEWAYS = 24
 WARM_UP = 40
 AT_ONCE = 32
 MEASURE_S = 60.0
@@ -167,7 +167,7 @@ class Swarm:
         answered: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self.waiting[token] = answered
         began = time.monotonic()
-        gateway = peer("gateway", number % GATEWAYS)
+        gateway = peer("gateway", gateway_of(number, GATEWAYS))
         socket.send(encode(Send(new_uid(), gateway.uid, token)))
         async with asyncio.timeout(DEADLINE_S):
             return (await answered - began) * 1000
@@ -186,7 +186,7 @@ class Swarm:
         """Have every slow reader be sent more than it may leave unread, one after the other."""
         for number, (_, socket) in enumerate(self.slow):
             socket.stop_reading()
-            gateway = peer("gateway", (len(self.honest) + number) % GATEWAYS)
+            gateway = peer("gateway", flooder_of(len(self.honest) + number, GATEWAYS))
             socket.send(encode(Send(new_uid(), gateway.uid, b"flood")))
             await asyncio.sleep(seconds / len(self.slow))
 
