@@ -345,12 +345,9 @@ class Carriage:
         elif isinstance(frame, frames.Bye):
             self._choose_senders()
 
-    def others(self) -> list[Link]:
-        """Links that carry no streams now but have something to say of themselves."""
-        return [
-            link for link in self._links.values()
-            if link not in self.senders and link.has_control()
-        ]  # fmt: skip
+    def talking(self) -> list[Link]:
+        """Links that have something to say of themselves, whether they carry streams or not."""
+        return [link for link in self._links.values() if link.has_control()]
 
     # --- the end ---------------------------------------------------------------------------
 

@@ -182,11 +182,11 @@ class TunnelEnd:
 
     def flush(self) -> None:
         """Send what the mux has, as far as the paths take it, and read sockets that may go on."""
-        senders = self._carriage.senders
-        while senders:
+        senders, has_pending = self._carriage.senders, self.mux.has_pending
+        while senders and has_pending():
             # A turn for each, so that one does not take all before its window is full.
-            senders = [link for link in senders if self._send_on(link)]
-        for link in self._carriage.others():
+            senders = [link for link in senders if has_pending() and self._send_on(link)]
+        for link in self._carriage.talking():
             self._send_on(link)
         if self._paused:
             self._resume(self.mux.take_eased() & self._paused.keys())

@@ -236,14 +236,14 @@ class Mux:
         """Streams that are not over yet."""
         return len(self._streams)
 
+    def has_stream(self, stream: int) -> bool:
+        """Whether a stream is not over yet."""
+        return stream in self._streams
+
     @property
     def held_bytes(self) -> int:
         """Unsent and unacknowledged bytes of all streams."""
         return self._held
-
-    def has_stream(self, stream: int) -> bool:
-        """Whether a stream is not over yet."""
-        return stream in self._streams
 
     def buffer_limit(self, stream: int) -> int:
         """How much of the stream's window may lie in front of the local socket before it waits."""
@@ -252,11 +252,14 @@ class Mux:
 
     # --- out -------------------------------------------------------------------------------
 
+    def has_pending(self) -> bool:
+        """Whether anything may wait for any link: most calls to send find nothing, and ask this first."""
+        return bool(self._control or self._due or not self._turns.is_empty)
+
     def has_control(self, lane: int) -> bool:
         """Whether there is anything but bytes of streams to send on a link."""
-        if not self._lanes or lane != self._lanes[0]:
-            return False
-        return bool(self._control) or (bool(self._due) and not self._is_closed)
+        waits = self._control or (self._due and not self._is_closed)
+        return bool(waits) and lane in self._lanes[:1]
 
     def has_data(self, lane: int) -> bool:
         """Whether bytes of streams wait for a link."""

@@ -44,7 +44,7 @@ class Owner:
 
     def flush(self) -> None:
         assert self.carriage is not None
-        for link in [*self.carriage.senders, *self.carriage.others()]:
+        for link in self.carriage.talking():
             parts: list[frames.Bytes] = [frames.VERSION_BYTE]
             link.put(parts, 1000)
             link.put_farewell(parts)

@@ -882,3 +882,15 @@ def test_after_close_nothing_is_sent_again() -> None:
     one.close(CloseCode.STOPPED)
     one.lost([*entries, b"\x02\x00\x00\x00\x01"])
     assert [type(f) for f in frames.parse(build(one))] == [frames.Close]
+
+
+def test_what_waits_for_any_link_is_pending() -> None:
+    """Control, reports and bytes of streams are; when all is sent nothing is."""
+    one, two, stream = connected()
+    assert not one.has_pending()
+    one.send(stream, b"x")
+    assert one.has_pending()
+    exchange(one, two)
+    assert not one.has_pending()
+    one.close(CloseCode.STOPPED)
+    assert one.has_pending()
