@@ -162,18 +162,18 @@ def test_changed_field_breaks_the_signature(change: dict[str, Any]) -> None:
     assert forged.hash() != ENTRY.hash()
 
 
-@pytest.mark.parametrize("changed", list(flips(ENTRY.to_bytes())))
-def test_no_changed_byte_is_taken(changed: bytes) -> None:
+def test_no_changed_byte_is_taken() -> None:
     """Each byte of an entry is bound: it is refused as a form or as a forgery."""
-    with pytest.raises((InvalidInput, SealBroken)):
-        Entry.parse(changed).verify(KEY.public)
+    for changed in list(flips(ENTRY.to_bytes())):
+        with pytest.raises((InvalidInput, SealBroken)):
+            Entry.parse(changed).verify(KEY.public)
 
 
-@pytest.mark.parametrize("cut", range(len(ENTRY.to_bytes())))
-def test_cut_entry_is_refused(cut: int) -> None:
+def test_cut_entry_is_refused() -> None:
     """An entry cut at any place is refused."""
-    with pytest.raises(InvalidInput):
-        Entry.parse(ENTRY.to_bytes()[:cut])
+    for cut in range(len(ENTRY.to_bytes())):
+        with pytest.raises(InvalidInput):
+            Entry.parse(ENTRY.to_bytes()[:cut])
 
 
 @pytest.mark.parametrize(

@@ -75,11 +75,11 @@ def test_number_out_of_range_is_not_written(number: int) -> None:
         encode_event(LogHeadChanged(number, b"", 0, 0))
 
 
-@pytest.mark.parametrize("cut", range(len(encode_event(FAILED))))
-def test_cut_event_is_refused(cut: int) -> None:
+def test_cut_event_is_refused() -> None:
     """An event cut at any place is refused."""
-    with pytest.raises(InvalidInput):
-        decode_event("login-failed", encode_event(FAILED)[:cut])
+    for cut in range(len(encode_event(FAILED))):
+        with pytest.raises(InvalidInput):
+            decode_event("login-failed", encode_event(FAILED)[:cut])
 
 
 def test_trailing_or_foreign_bytes_are_refused() -> None:

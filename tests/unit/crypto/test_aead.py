@@ -23,17 +23,17 @@ CASES = [case for group, case in wycheproof("aes_gcm_test") if fits_wrapper(grou
 SHORT_KEYS = [case for group, case in wycheproof("aes_gcm_test") if group["keySize"] < 256]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"tc{case['tcId']}")
-def test_wycheproof_case_opens_exactly_when_it_is_valid(case: dict[str, Any]) -> None:
+def test_wycheproof_case_opens_exactly_when_it_is_valid() -> None:
     """Every published case with our key and nonce sizes is judged as published."""
-    key, associated = bytes.fromhex(case["key"]), bytes.fromhex(case["aad"])
-    sealed = bytes.fromhex(case["iv"] + case["ct"] + case["tag"])
+    for case in CASES:
+        key, associated = bytes.fromhex(case["key"]), bytes.fromhex(case["aad"])
+        sealed = bytes.fromhex(case["iv"] + case["ct"] + case["tag"])
 
-    if case["result"] == "valid":
-        assert aead.open_sealed(key, sealed, associated).hex() == case["msg"]
-    else:
-        with pytest.raises(SealBroken):
-            aead.open_sealed(key, sealed, associated)
+        if case["result"] == "valid":
+            assert aead.open_sealed(key, sealed, associated).hex() == case["msg"]
+        else:
+            with pytest.raises(SealBroken):
+                aead.open_sealed(key, sealed, associated)
 
 
 def test_wycheproof_cases_are_there() -> None:
@@ -42,13 +42,13 @@ def test_wycheproof_cases_are_there() -> None:
     assert {case["result"] for case in CASES} == {"valid", "invalid"}
 
 
-@pytest.mark.parametrize("case", SHORT_KEYS, ids=lambda case: f"tc{case['tcId']}")
-def test_shorter_keys_do_not_open(case: dict[str, Any]) -> None:
+def test_shorter_keys_do_not_open() -> None:
     """The wrapper takes 256-bit keys only, though the primitive knows others."""
-    sealed = bytes.fromhex(case["iv"] + case["ct"] + case["tag"])
+    for case in SHORT_KEYS:
+        sealed = bytes.fromhex(case["iv"] + case["ct"] + case["tag"])
 
-    with pytest.raises(SealBroken):
-        aead.open_sealed(bytes.fromhex(case["key"]), sealed, bytes.fromhex(case["aad"]))
+        with pytest.raises(SealBroken):
+            aead.open_sealed(bytes.fromhex(case["key"]), sealed, bytes.fromhex(case["aad"]))
 
 
 @pytest.mark.parametrize("case", load("own/aead"))

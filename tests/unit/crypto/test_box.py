@@ -79,30 +79,30 @@ def test_recorded_box_opens(case: dict[str, Any]) -> None:
     assert private.public.raw.hex() == case["public"]
 
 
-@pytest.mark.parametrize("case", X25519_CASES, ids=lambda case: f"tc{case['tcId']}")
-def test_x25519_of_wycheproof(case: dict[str, Any]) -> None:
+def test_x25519_of_wycheproof() -> None:
     """The primitive underneath answers as published, or refuses an all-zero secret."""
-    private = X25519PrivateKey.from_private_bytes(bytes.fromhex(case["private"]))
-    public = X25519PublicKey.from_public_bytes(bytes.fromhex(case["public"]))
+    for case in X25519_CASES:
+        private = X25519PrivateKey.from_private_bytes(bytes.fromhex(case["private"]))
+        public = X25519PublicKey.from_public_bytes(bytes.fromhex(case["public"]))
 
-    if "ZeroSharedSecret" in case["flags"]:
-        with pytest.raises(ValueError, match=r"(?i)shared|exchange|deriv"):
-            private.exchange(public)
-    else:
-        assert private.exchange(public).hex() == case["shared"]
+        if "ZeroSharedSecret" in case["flags"]:
+            with pytest.raises(ValueError, match=r"(?i)shared|exchange|deriv"):
+                private.exchange(public)
+        else:
+            assert private.exchange(public).hex() == case["shared"]
 
 
-@pytest.mark.parametrize("case", MLKEM_CASES, ids=lambda case: f"tc{case['tcId']}")
-def test_mlkem_of_wycheproof(case: dict[str, Any]) -> None:
+def test_mlkem_of_wycheproof() -> None:
     """The primitive underneath decapsulates as published and refuses other lengths."""
-    seed, ciphertext = bytes.fromhex(case["seed"]), bytes.fromhex(case["c"])
+    for case in MLKEM_CASES:
+        seed, ciphertext = bytes.fromhex(case["seed"]), bytes.fromhex(case["c"])
 
-    if case["result"] == "valid":
-        private = MLKEM768PrivateKey.from_seed_bytes(seed)
-        assert private.decapsulate(ciphertext).hex() == case["K"]
-    else:
-        with pytest.raises(ValueError, match=r"."):
-            MLKEM768PrivateKey.from_seed_bytes(seed).decapsulate(ciphertext)
+        if case["result"] == "valid":
+            private = MLKEM768PrivateKey.from_seed_bytes(seed)
+            assert private.decapsulate(ciphertext).hex() == case["K"]
+        else:
+            with pytest.raises(ValueError, match=r"."):
+                MLKEM768PrivateKey.from_seed_bytes(seed).decapsulate(ciphertext)
 
 
 def test_round_trip_through_bytes() -> None:
@@ -121,18 +121,18 @@ def test_boxes_of_one_text_differ() -> None:
     assert KEY.public.seal(b"x", "p")[:ENC_END] != KEY.public.seal(b"x", "p")[:ENC_END]
 
 
-@pytest.mark.parametrize("changed", list(flips(SEALED)))
-def test_no_changed_byte_opens(changed: bytes) -> None:
+def test_no_changed_byte_opens() -> None:
     """A change at any place is noticed, version and encapsulation included."""
-    with pytest.raises(SealBroken):
-        KEY.open(changed, "purpose", "context")
+    for changed in list(flips(SEALED)):
+        with pytest.raises(SealBroken):
+            KEY.open(changed, "purpose", "context")
 
 
-@pytest.mark.parametrize("cut", range(len(SEALED)))
-def test_no_prefix_opens(cut: int) -> None:
+def test_no_prefix_opens() -> None:
     """A box cut anywhere, inside the encapsulation too, is refused the same way."""
-    with pytest.raises(SealBroken, match=r"^seal does not verify$"):
-        KEY.open(SEALED[:cut], "purpose", "context")
+    for cut in range(len(SEALED)):
+        with pytest.raises(SealBroken, match=r"^seal does not verify$"):
+            KEY.open(SEALED[:cut], "purpose", "context")
 
 
 @pytest.mark.parametrize("version", [0, 2, 255])

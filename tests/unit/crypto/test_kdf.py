@@ -31,16 +31,16 @@ def test_hkdf_of_rfc_5869(case: dict[str, Any]) -> None:
     assert HKDF(SHA256(), len(okm), salt, info).derive(ikm) == okm
 
 
-@pytest.mark.parametrize("case", HKDF_CASES, ids=lambda case: f"tc{case['tcId']}")
-def test_hkdf_of_wycheproof(case: dict[str, Any]) -> None:
+def test_hkdf_of_wycheproof() -> None:
     """Published cases are answered as published; an output over the limit is refused."""
-    ikm, salt, info = (bytes.fromhex(case[name]) for name in ("ikm", "salt", "info"))
+    for case in HKDF_CASES:
+        ikm, salt, info = (bytes.fromhex(case[name]) for name in ("ikm", "salt", "info"))
 
-    if case["result"] == "valid":
-        assert HKDF(SHA256(), case["size"], salt, info).derive(ikm).hex() == case["okm"]
-    else:
-        with pytest.raises(ValueError, match=r"(?i)length|derive"):
-            HKDF(SHA256(), case["size"], salt, info)
+        if case["result"] == "valid":
+            assert HKDF(SHA256(), case["size"], salt, info).derive(ikm).hex() == case["okm"]
+        else:
+            with pytest.raises(ValueError, match=r"(?i)length|derive"):
+                HKDF(SHA256(), case["size"], salt, info)
 
 
 @given(key=st.binary(min_size=1, max_size=80), salt=st.none() | st.binary(max_size=40))

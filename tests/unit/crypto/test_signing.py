@@ -28,25 +28,23 @@ def test_ed25519_of_rfc_8032(case: dict[str, Any]) -> None:
     assert signature.hex() == case["signature"]
 
 
-@pytest.mark.parametrize("group_case", CASES, ids=lambda pair: f"tc{pair[1]['tcId']}")
-def test_wycheproof_case_verifies_exactly_when_it_is_valid(
-    group_case: tuple[dict[str, Any], dict[str, Any]],
-) -> None:
+def test_wycheproof_case_verifies_exactly_when_it_is_valid() -> None:
     """
     Published cases are judged as published, by the primitive underneath.
 
     "Acceptable" are signatures under public keys of mixed or small order; both verdicts
     are right for them, and our keys come from the authority log, not from the message.
     """
-    group, case = group_case
-    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(group["publicKey"]["pk"]))
-    try:
-        key.verify(bytes.fromhex(case["sig"]), bytes.fromhex(case["msg"]))
-        verdict = "valid"
-    except InvalidSignature:
-        verdict = "invalid"
+    for group_case in CASES:
+        group, case = group_case
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(group["publicKey"]["pk"]))
+        try:
+            key.verify(bytes.fromhex(case["sig"]), bytes.fromhex(case["msg"]))
+            verdict = "valid"
+        except InvalidSignature:
+            verdict = "invalid"
 
-    assert case["result"] in (verdict, "acceptable")
+        assert case["result"] in (verdict, "acceptable")
 
 
 @pytest.mark.parametrize("case", load("own/signing"))
@@ -75,18 +73,18 @@ def test_round_trip(seed: bytes, field: bytes) -> None:
     assert SigningKey(key.raw()).public.raw == key.public.raw
 
 
-@pytest.mark.parametrize("changed", list(flips(SIGNATURE)))
-def test_no_changed_signature_verifies(changed: bytes) -> None:
+def test_no_changed_signature_verifies() -> None:
     """A change at any place is noticed."""
-    with pytest.raises(SealBroken):
-        KEY.public.verify(changed, "purpose", "field", 1)
+    for changed in list(flips(SIGNATURE)):
+        with pytest.raises(SealBroken):
+            KEY.public.verify(changed, "purpose", "field", 1)
 
 
-@pytest.mark.parametrize("cut", range(len(SIGNATURE)))
-def test_no_prefix_verifies(cut: int) -> None:
+def test_no_prefix_verifies() -> None:
     """A cut signature is refused."""
-    with pytest.raises(SealBroken):
-        KEY.public.verify(SIGNATURE[:cut], "purpose", "field", 1)
+    for cut in range(len(SIGNATURE)):
+        with pytest.raises(SealBroken):
+            KEY.public.verify(SIGNATURE[:cut], "purpose", "field", 1)
 
 
 def test_signature_is_for_one_purpose_only() -> None:

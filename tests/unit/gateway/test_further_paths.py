@@ -16,6 +16,7 @@ from commander.gateway.limits import MAX_ATTEMPTS, PATHS_BURST
 from commander.ids import new_uid
 from commander.tunnel.codes import CloseCode
 from commander.tunnel.engine import TunnelEnd
+from commander.tunnel.reports import TunnelLimits
 from commander.wire.commands import Offer, PathParameters
 from commander.wire.pam import ConfigurationSettings, ResourceSettings
 from tests.support.gateway_world import Asked, Running, World, answer_of, database, new_device
@@ -242,7 +243,7 @@ async def test_attempts_that_nobody_came_for_are_given_up(world: World) -> None:
 
     session = running.service.sessions.all()[0]
     assert len(session.attempts) == MAX_ATTEMPTS
-    oldest = TunnelEnd("client", asked[0].keys)
+    oldest = TunnelEnd("client", asked[0].keys, limits=TunnelLimits(hello_s=1.0))
     with pytest.raises(CommanderError):
         await oldest.attach(world.kinds.client_ends[asked[0].command.conversation])
     await close(running)

@@ -34,18 +34,18 @@ def test_transmission_key_has_125_bytes() -> None:
     assert len(ecies.seal(KEY.public, bytes(32))) == 125
 
 
-@pytest.mark.parametrize("changed", list(flips(SEALED)))
-def test_no_changed_byte_opens(changed: bytes) -> None:
+def test_no_changed_byte_opens() -> None:
     """A change at any place is noticed, the point included."""
-    with pytest.raises(SealBroken):
-        ecies.open_sealed(KEY, changed)
+    for changed in list(flips(SEALED)):
+        with pytest.raises(SealBroken):
+            ecies.open_sealed(KEY, changed)
 
 
-@pytest.mark.parametrize("cut", range(len(SEALED)))
-def test_no_prefix_opens(cut: int) -> None:
+def test_no_prefix_opens() -> None:
     """A wrap cut at any place is refused the same way."""
-    with pytest.raises(SealBroken, match=r"^seal does not verify$"):
-        ecies.open_sealed(KEY, SEALED[:cut])
+    for cut in range(len(SEALED)):
+        with pytest.raises(SealBroken, match=r"^seal does not verify$"):
+            ecies.open_sealed(KEY, SEALED[:cut])
 
 
 def test_another_key_does_not_open() -> None:

@@ -125,11 +125,11 @@ def test_over_long_payload_is_refused() -> None:
         GetSecretRequest.parse(payload() + b" " * payloads.MAX_PAYLOAD_BYTES)
 
 
-@pytest.mark.parametrize("cut", range(len(FULL.to_payload())))
-def test_cut_request_is_refused(cut: int) -> None:
+def test_cut_request_is_refused() -> None:
     """A payload cut at any place is refused."""
-    with pytest.raises(InvalidInput):
-        GetSecretRequest.parse(FULL.to_payload()[:cut])
+    for cut in range(len(FULL.to_payload())):
+        with pytest.raises(InvalidInput):
+            GetSecretRequest.parse(FULL.to_payload()[:cut])
 
 
 def test_empty_answer_has_every_key() -> None:
@@ -250,11 +250,11 @@ def test_limits_of_an_answer_are_the_published_ones() -> None:
 SMALL = GetSecretResponse.make(folders=[Folder(UID, b"k", True, [RECORD])], records=[])
 
 
-@pytest.mark.parametrize("cut", range(len(SMALL.to_payload())))
-def test_cut_answer_is_refused(cut: int) -> None:
+def test_cut_answer_is_refused() -> None:
     """An answer cut at any place is refused."""
-    with pytest.raises(InvalidInput):
-        GetSecretResponse.parse(SMALL.to_payload()[:cut])
+    for cut in range(len(SMALL.to_payload())):
+        with pytest.raises(InvalidInput):
+            GetSecretResponse.parse(SMALL.to_payload()[:cut])
 
 
 # --- written once, sent often --------------------------------------------------------------------

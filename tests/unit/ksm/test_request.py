@@ -164,18 +164,18 @@ def test_eight_server_keys_are_tried() -> None:
         request.open_request(SENT.headers, SENT.body, [OTHER] * 8 + [SERVER])
 
 
-@pytest.mark.parametrize("cut", range(len(SENT.headers["TransmissionKey"]) - 1))
-def test_cut_transmission_key_is_refused(cut: int) -> None:
+def test_cut_transmission_key_is_refused() -> None:
     """No other length than 125 bytes is looked at (the padding alone may be missing)."""
-    with pytest.raises(InvalidInput, match="transmissionkey"):
-        opened({"TransmissionKey": SENT.headers["TransmissionKey"][:cut]})
+    for cut in range(len(SENT.headers["TransmissionKey"]) - 1):
+        with pytest.raises(InvalidInput, match="transmissionkey"):
+            opened({"TransmissionKey": SENT.headers["TransmissionKey"][:cut]})
 
 
-@pytest.mark.parametrize("changed", list(flips(opened().wrapped_key)))
-def test_changed_transmission_key_does_not_open(changed: bytes) -> None:
+def test_changed_transmission_key_does_not_open() -> None:
     """A change at any place means that no key of ours fits."""
-    with pytest.raises(UnknownServerKey):
-        opened({"TransmissionKey": to_standard(changed)})
+    for changed in list(flips(opened().wrapped_key)):
+        with pytest.raises(UnknownServerKey):
+            opened({"TransmissionKey": to_standard(changed)})
 
 
 @pytest.mark.parametrize("changed", list(flips(SENT.body)))

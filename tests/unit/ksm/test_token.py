@@ -66,11 +66,11 @@ def test_other_texts_are_refused_without_being_quoted(text: str) -> None:
     assert len(text) < 5 or text not in str(caught.value)
 
 
-@pytest.mark.parametrize("changed", list(flips(SEALED)))
-def test_no_changed_app_key_opens(changed: bytes) -> None:
+def test_no_changed_app_key_opens() -> None:
     """A change at any place is noticed."""
-    with pytest.raises(SealBroken):
-        TOKEN.open_app_key(changed)
+    for changed in list(flips(SEALED)):
+        with pytest.raises(SealBroken):
+            TOKEN.open_app_key(changed)
 
 
 @pytest.mark.parametrize("size", [0, 1, SEALED_APP_KEY_BYTES - 1, SEALED_APP_KEY_BYTES + 1])

@@ -75,15 +75,15 @@ def test_frames_survive_the_round_trip(sent: list[frames.Frame]) -> None:
     assert frames.parse(frames.message_of(sent)) == sent
 
 
-@pytest.mark.parametrize("cut", range(len(VECTOR)))
-def test_a_truncated_message_never_gives_other_frames(cut: int) -> None:
+def test_a_truncated_message_never_gives_other_frames() -> None:
     """Each prefix is an error, or whole frames from the front."""
-    try:
-        parsed = frames.parse(VECTOR[:cut])
-    except ProtocolViolation:
-        return
-    assert parsed == ONE_OF_EACH[: len(parsed)]
-    assert frames.message_of(parsed) == VECTOR[:cut]
+    for cut in range(len(VECTOR)):
+        try:
+            parsed = frames.parse(VECTOR[:cut])
+        except ProtocolViolation:
+            continue
+        assert parsed == ONE_OF_EACH[: len(parsed)]
+        assert frames.message_of(parsed) == VECTOR[:cut]
 
 
 @given(st.binary(max_size=200))

@@ -120,14 +120,14 @@ def test_data_key_is_wrapped_and_unwrapped() -> None:
     assert unwrap_data_key(KEYS, wrap_data_key(KEYS, data_key, EMAIL), EMAIL) == data_key
 
 
-@pytest.mark.parametrize("cut", range(62))
-def test_truncated_data_key_is_named(cut: int) -> None:
+def test_truncated_data_key_is_named() -> None:
     """Every truncation means that the server altered the account's data."""
-    wrapped = wrap_data_key(KEYS, aead.new_key(), EMAIL)
-    assert len(wrapped) == 62
+    for cut in range(62):
+        wrapped = wrap_data_key(KEYS, aead.new_key(), EMAIL)
+        assert len(wrapped) == 62
 
-    with pytest.raises(Tampered):
-        unwrap_data_key(KEYS, wrapped[:cut], EMAIL)
+        with pytest.raises(Tampered):
+            unwrap_data_key(KEYS, wrapped[:cut], EMAIL)
 
 
 def test_another_accounts_data_key_is_named() -> None:

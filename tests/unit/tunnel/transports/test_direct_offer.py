@@ -125,13 +125,13 @@ def test_a_greeting_is_good_for_its_role_and_carrier() -> None:
     assert Ticket(TOKEN).check(TICKET.greeting(CALLED, 0), role=CALLED, carriers=4) == 0
 
 
-@pytest.mark.parametrize("place", range(GREETING_BYTES))
-def test_a_greeting_with_one_changed_byte_is_refused(place: int) -> None:
+def test_a_greeting_with_one_changed_byte_is_refused() -> None:
     """No byte of it is without meaning."""
-    changed = bytearray(GREETING)
-    changed[place] ^= 1
-    with pytest.raises(SealBroken):
-        TICKET.check(bytes(changed), role=CALLER, carriers=4)
+    for place in range(GREETING_BYTES):
+        changed = bytearray(GREETING)
+        changed[place] ^= 1
+        with pytest.raises(SealBroken):
+            TICKET.check(bytes(changed), role=CALLER, carriers=4)
 
 
 def test_greetings_of_others_are_refused() -> None:

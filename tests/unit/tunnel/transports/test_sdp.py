@@ -81,27 +81,18 @@ def test_every_description_survives_both_forms(seed: int) -> None:
     assert len(description.render()) <= sdp.MAX_TEXT_BYTES
 
 
-def test_twenty_thousand_mutations_give_only_invalid_input() -> None:
-    """Neither parser lets any other error out, whatever was changed (B111)."""
-    outcomes = fuzz_sdp.run_mutations(rounds=20_000, seed=20_000)
-
-    assert outcomes["text refused"] > 5_000
-    assert outcomes["wire refused"] > 5_000
-    assert outcomes["text accepted"] > 0
-
-
-@pytest.mark.parametrize("cut", range(len(LIBRARY_TEXT)))
-def test_truncated_text_is_refused(cut: int) -> None:
+def test_truncated_text_is_refused() -> None:
     """No prefix of a text is a description, but for one that lacks only its last break."""
-    with pytest.raises(InvalidInput):
-        sdp.parse(LIBRARY_TEXT[:cut])
+    for cut in range(len(LIBRARY_TEXT)):
+        with pytest.raises(InvalidInput):
+            sdp.parse(LIBRARY_TEXT[:cut])
 
 
-@pytest.mark.parametrize("cut", range(len(OFFER.to_wire())))
-def test_truncated_wire_is_refused(cut: int) -> None:
+def test_truncated_wire_is_refused() -> None:
     """No prefix of a wire form is a description."""
-    with pytest.raises(InvalidInput):
-        sdp.from_wire(OFFER.to_wire()[:cut])
+    for cut in range(len(OFFER.to_wire())):
+        with pytest.raises(InvalidInput):
+            sdp.from_wire(OFFER.to_wire()[:cut])
 
 
 @given(data=st.binary(max_size=300))

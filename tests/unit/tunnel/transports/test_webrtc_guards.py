@@ -153,11 +153,11 @@ def test_any_chunk_is_parsed_or_refused(kind: int, body: bytes) -> None:
 STUN = bytes(stun_request(PRIORITY=1, USERNAME="ab:cd", ICE_CONTROLLING=5, USE_CANDIDATE=None))
 
 
-@pytest.mark.parametrize("cut", range(len(STUN)))
-def test_truncated_stun_is_refused(cut: int) -> None:
+def test_truncated_stun_is_refused() -> None:
     """No prefix of a message is a message."""
-    with pytest.raises(ValueError):  # noqa: PT011  the type is the promise
-        parse_message(STUN[:cut])
+    for cut in range(len(STUN)):
+        with pytest.raises(ValueError):  # noqa: PT011  the type is the promise
+            parse_message(STUN[:cut])
 
 
 @given(attributes=st.lists(st.tuples(st.integers(0, 65535), st.binary(max_size=12)), max_size=5))
