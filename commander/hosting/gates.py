@@ -18,6 +18,9 @@ URGENT_AT_ONCE = 32
 OTHERS_AT_ONCE = 8
 """Attempts of tunnels without a path, and of those that look for a better one."""
 ASK_EVERY_S = 0.5
+CROWD = 32
+CROWD_INTERRUPTED = 8
+"""Past so many tunnels, or so many without a path, WebRTC is left out: it costs a process too much."""
 MAX_GATEWAYS = 1000
 
 
@@ -39,6 +42,14 @@ class Gates:
         self._urgent = asyncio.Semaphore(URGENT_AT_ONCE)
         self._others = asyncio.Semaphore(OTHERS_AT_ONCE)
         self._gateways: OrderedDict[str, _Gateway] = OrderedDict()
+        self.tunnels: set[object] = set()
+        """All tunnels of the process, and those that have no path now, by their keepers."""
+        self.interrupted: set[object] = set()
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether only what is light should be tried."""
+        return len(self.tunnels) > CROWD or len(self.interrupted) > CROWD_INTERRUPTED
 
     @asynccontextmanager
     async def turn(

@@ -115,6 +115,7 @@ class PathKeeper:
     def begin(self) -> None:
         """Watch from now on."""
         assert self._task is None
+        self._means.gates.tunnels.add(self)
         self._task = spawn(self._run(), name="tunnel-keeper")
 
     async def close(self) -> None:
@@ -138,12 +139,14 @@ class PathKeeper:
     def interrupted(self, reason: str, *, gone: bool) -> None:
         """The last path went."""
         self._plan.interrupted(reason, self._now(), gone=gone)
+        self._means.gates.interrupted.add(self)
         self._spawn_other(self._means.router.check(within_s=CHECK_S))
         self._wake.set()
 
     def resumed(self) -> None:
         """A path carries again: attempts that wait for an answer are not needed."""
         self._plan.resumed()
+        self._means.gates.interrupted.discard(self)
         for task, is_answered in self._attempts.items():
             if not is_answered:
                 task.cancel()
@@ -160,20 +163,35 @@ class PathKeeper:
     # --- the ring -----------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        end = self._tunnel.end
-        while not end.closed.done():
-            self._wake.clear()
-            now = self._now()
-            router = self._means.router
-            decision = self._plan.decide(self._look(now), now, is_connected=router.is_connected)
-            for action in decision.actions:
-                self._do(action)
-            wait = None if decision.again_at is None else max(0.01, decision.again_at - now)
-            try:
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+        gates = self._means.gates
+        try:
+            while not self._tunnel.end.closed.done():
+                self._wake.clear()
+                await self._wait_until(self._step())
+        finally:
+            gates.tunnels.discard(self)
+            gates.interrupted.discard(self)
+
+    def _step(self) -> float | None:
+        """Do what the plan says; when it wants to be asked again."""
+        now, means = self._now(), self._means
+        decision = self._plan.decide(
+            self._look(now),
+            now,
+            is_connected=means.router.is_connected,
+            is_crowded=means.gates.is_crowded,
+        )
+        for action in decision.actions:
+            self._do(action)
+        return decision.again_at
+
+    async def _wait_until(self, at: float | None) -> None:
+        wait = None if at is None else max(0.01, at - self._now())
+        try:
+            async with asyncio.timeout(wait):
+                await self._wake.wait()
+        except TimeoutError:
+            return
 
     def _look(self, now: float) -> list[Group]:
         """The live groups; tells the plan of those that died."""

@@ -158,6 +158,7 @@ class KeeperPlan:
         self._interruption: _Interruption | None = None
         self._end: GiveUp | None = None
         self._is_signed_out = False
+        self._is_crowded = False
         self._wants_fresh = ""
         self._preferred: tuple[int, float] = (0, 0.0)
 
@@ -262,8 +263,16 @@ class KeeperPlan:
 
     # --- what to do --------------------------------------------------------------------------
 
-    def decide(self, live: Sequence[Group], now: float, *, is_connected: bool) -> Decision:
-        """What follows from all that; `is_connected` says whether commands can be sent."""
+    def decide(
+        self, live: Sequence[Group], now: float, *, is_connected: bool, is_crowded: bool = False
+    ) -> Decision:
+        """
+        What follows from all that.
+
+        `is_connected` says whether commands can be sent, `is_crowded` that the process has so many
+        tunnels that what is heavy would cost all of them their paths.
+        """
+        self._is_crowded = is_crowded
         if live:
             return self._decide_live(live, now)
         if self._interruption is None:
@@ -299,7 +308,7 @@ class KeeperPlan:
 
     def _kinds_to_resume(self, tries: int) -> tuple[str, ...]:
         fast = tuple(kind for kind in FAST_KINDS if kind in self._kinds)
-        if not fast or tries % WEBRTC_EVERY == 0:
+        if not fast or (tries % WEBRTC_EVERY == 0 and not self._is_crowded):
             return tuple(self._kinds)
         return fast
 
@@ -363,7 +372,9 @@ class KeeperPlan:
         if KIND_DIRECT in self._kinds and not self._of[KIND_DIRECT].failures:
             return KIND_DIRECT
         candidates = [kind for kind in (KIND_DIRECT,) if kind in self._kinds]
-        if self._ice is not None and self._ice not in have and _is_slow(live):
+        may_be_heavy = self._ice is not None and not self._is_crowded
+        if may_be_heavy and self._ice not in have and _is_slow(live):
+            assert self._ice is not None
             candidates.append(self._ice)
         return min(candidates, key=lambda kind: self._of[kind].not_before, default=None)
 

@@ -3,7 +3,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from commander.hosting.gates import ASK_EVERY_S, OTHERS_AT_ONCE, URGENT_AT_ONCE, Gates
+from commander.hosting.gates import (
+    ASK_EVERY_S,
+    CROWD,
+    CROWD_INTERRUPTED,
+    OTHERS_AT_ONCE,
+    URGENT_AT_ONCE,
+    Gates,
+)
 from tests.attack.virtual_loop import LoopClock, VirtualLoop, run_virtually
 
 TUNNELS = 500
@@ -115,5 +122,24 @@ def test_gateways_do_not_wait_for_each_other() -> None:
         gateway.gates.heard("elsewhere", is_offline=True)
 
         await asyncio.wait_for(gateway.come_back(loop), 1)
+
+    run(work)
+
+
+def test_many_tunnels_are_a_crowd_and_fewer_are_when_they_have_no_path() -> None:
+    """What bounds WebRTC, which costs a process megabytes and milliseconds for each."""
+
+    async def work(loop: VirtualLoop, gateway: Gateway) -> None:
+        gates = gateway.gates
+        gates.tunnels.update(range(CROWD))
+        gates.interrupted.update(range(CROWD_INTERRUPTED))
+        seen = [gates.is_crowded]
+        gates.interrupted.add("one more")
+        seen.append(gates.is_crowded)
+        gates.interrupted.clear()
+        gates.tunnels.add("one more")
+        seen.append(gates.is_crowded)
+
+        assert seen == [False, True, True]
 
     run(work)

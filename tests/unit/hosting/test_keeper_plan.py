@@ -127,6 +127,27 @@ def test_webrtc_is_tried_when_the_fast_kinds_fail_again_and_again() -> None:
     assert kinds_asked(acts(only, [], NOW + 1)) == [("webrtc",)]
 
 
+def test_in_a_crowd_nothing_heavy_is_tried() -> None:
+    """WebRTC for hundreds of tunnels at once would cost all of them their paths; alone it is all there is."""
+    plan = plan_of()
+    plan.interrupted("cut", NOW, gone=False)
+    asked = []
+    for n in range(6):
+        decision = plan.decide([], NOW + 10 * n + 1, is_connected=True, is_crowded=True)
+        asked += kinds_asked(decision.actions)
+        plan.attempt_ended(NOW + 10 * n + 2)
+    live = plan_of()
+    live.kind_failed("direct", NOW)
+    beside = live.decide([group("relay", preferred=True)], NOW, is_connected=True, is_crowded=True)
+    only = plan_of(("webrtc",))
+    only.interrupted("cut", NOW, gone=False)
+
+    assert asked == [("relay", "direct")] * 6
+    assert beside.actions == ()
+    decision = only.decide([], NOW + 1, is_connected=True, is_crowded=True)
+    assert kinds_asked(decision.actions) == [("webrtc",)]
+
+
 def test_a_gone_gateway_that_is_offline_for_five_seconds_has_ended() -> None:
     """Its process closed the path and does not come back: nothing is left to wait for."""
     plan = plan_of()
