@@ -193,6 +193,8 @@ class Swarm:
     async def abuse(self, one: Peer, seconds: float, rng: random.Random) -> None:
         """Misbehave, be cut, and come again, until the time is over."""
         ends = time.monotonic() + seconds
+        # Not all in the first moment: what is measured is a steady load, `storm` is the other.
+        await asyncio.sleep(min(PAUSE_S, seconds / 2) * rng.random())
         while time.monotonic() < ends:
             kind = rng.choice(list(ABUSES))
             try:
