@@ -188,7 +188,7 @@ def test_a_proxy_carries_all_and_its_refusals_are_named(
     proxy = HttpProxy()
     server_loop.run(proxy.start())
     environment = {"HTTPS_PROXY": proxy.url, "NO_PROXY": ""}
-    start = ("pam", "tunnel", "start", RECORD, "--new")
+    start = ("pam", "tunnel", "start", RECORD, "--new", "--path", "relay")
     try:
         tunnel = world.user.start(*start, environment=environment)
         port = int(tunnel.wait_for_line(r"Listening on: \S*?:(\d+)\b")[1])
@@ -284,8 +284,8 @@ def test_connections_of_another_user_are_closed(world: World) -> None:
 
 
 def test_a_host_short_of_descriptors_pauses_and_recovers(world: World) -> None:
-    """With 64 descriptors a hundred connections do not end the tunnel nor spin; later ones work."""
-    limited = ["bash", "-c", 'ulimit -n 64; exec "$@"', "sh"]
+    """With 80 descriptors a hundred connections do not end the tunnel nor spin; later ones work."""
+    limited = ["bash", "-c", 'ulimit -n 80; exec "$@"', "sh"]
     tunnel = world.product.family.start(
         "limited", [*limited, *_ours(["commander", "pam", "tunnel", "start", RECORD, "--new"])],
         world.user.home,
