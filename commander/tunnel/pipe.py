@@ -232,11 +232,15 @@ class Pipe(asyncio.BufferedProtocol):
         if self._transport is None:
             return
         mux = self._owner.mux
-        taken = self._delivered - self._transport.get_write_buffer_size()
+        waiting = self._transport.get_write_buffer_size()
+        taken = self._delivered - waiting
         mux.drained(self.stream, taken - self._drained)
         self._drained = taken
+        # Below the limit nobody tells us that the rest was taken, and when credit is short the
+        # far end may wait for just that: then we want to hear when the buffer is empty.
         limit = mux.buffer_limit(self.stream)
-        if limit > self._buffer_limit:
+        limit = limit if waiting == 0 or waiting > limit else 0
+        if limit != self._buffer_limit:
             self._buffer_limit = limit
             self._transport.set_write_buffer_limits(limit, limit // 2)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from tests.soak import Figure, Size
 from tests.soak.measuring import percentile
-from tests.soak.setting import Setting, cut_between
+from tests.soak.setting import RECORD, Setting, cut_between
 from tests.soak.target import DOWNLOAD, SIZE, UPLOAD, sequence
 from tests.support.processes import Child
 
@@ -34,7 +34,13 @@ def run(size: Size) -> Iterator[Figure]:
     with Setting(size.folder) as setting:
         tunnel, port = setting.open_tunnel()
         traffic = _Traffic(setting, tunnel, port, each, connections)
-        asyncio.run(traffic.run(replacements))
+        try:
+            asyncio.run(traffic.run(replacements))
+        except BaseException as error:
+            # What the tunnel knows of itself is the first thing that whoever looks for the cause asks.
+            error.add_note(setting.user("pam", "tunnel", "show", RECORD, "--format", "json"))
+            error.add_note(f"had arrived: {traffic.arrived}")
+            raise
         assert tunnel.is_running, tunnel.output
     yield Figure("bytes", connections * each / (1 << 20), "MiB")
     yield Figure("connections", connections, "")
@@ -52,6 +58,8 @@ class _Traffic:
     ) -> None:
         self.stalls: list[float] = []
         self.wrong: list[str] = []
+        self.arrived: dict[int, int] = {}
+        """Bytes of each connection that receives."""
         self._parts = tunnel, setting.server, setting.gateway
         self._target = setting.target
         self._port = port
@@ -122,6 +130,7 @@ class _Traffic:
             while data := await _read(reader):
                 digest.update(data)
                 got += len(data)
+                self.arrived[number] = got
                 self._received += len(data)
             writer.close()
             if digest.digest() != _digest_of(self._each):

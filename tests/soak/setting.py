@@ -79,12 +79,14 @@ def cut_between(one: Child, *others: Child) -> int:
     ends = {str(child.pid) for child in others}
     owners: dict[tuple[str, str], str] = {}
     for row in _ss("-tnpH", "state", "established").splitlines():
-        if found := _ROW.search(row):
+        # A socket that listens for both families shows IPv4 in the form of IPv6.
+        if found := _ROW.search(row.replace("[::ffff:", "").replace("]", "")):
             owners[found[1], found[2]] = found[3]
     cut = 0
     for (local, remote), owner in owners.items():
         if owner == str(one.pid) and owners.get((remote, local)) in ends:
-            _ss("-K", "-tnH", "src", local, "dst", remote)
+            for source, destination in ((local, remote), (remote, local)):
+                _ss("-K", "-tnH", "src", source, "dst", destination)
             cut += 1
     return cut
 
