@@ -9,7 +9,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from commander.tunnel.buffers import INITIAL_CREDIT
+from commander.tunnel.mux import MuxLimits
 from commander.tunnel.pipe import READ_BYTES
+from commander.tunnel.reports import TunnelLimits
 from commander.tunnel.target import MakeProtocol
 from commander.tunnel.transports.memory import memory_paths
 from tests.support.tunnels import connect_named, eventually, joined
@@ -129,3 +132,44 @@ async def test_reads_are_as_large_as_one_message_and_share_one_buffer() -> None:
         assert len(pipe.get_buffer(-1)) <= READ_BYTES <= len(tunnel.client.read_buffer)
         assert pipe.get_buffer(-1).obj is others.get_buffer(-1).obj
         assert address
+
+
+async def test_a_stream_with_little_credit_goes_on_when_its_slow_socket_has_taken_all() -> None:
+    """
+    What waits in front of a socket counts as taken once it is, below the buffer's mark too.
+
+    The far end has used up its credit and waits for just that, so nothing else would tell us.
+    """
+    may_read, count = asyncio.Event(), 1_000_000
+
+    async def collect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await may_read.wait()
+        writer.write(b"%d" % len(await reader.read(-1)))
+        writer.close()
+
+    async def connect(meta: bytes, make_protocol: MakeProtocol) -> None:
+        host, _, port = meta.decode().rpartition(":")
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        narrow.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(narrow, (host, int(port)))
+        await loop.create_connection(make_protocol, sock=narrow)
+
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    listening.bind(("127.0.0.1", 0))
+    server = await asyncio.start_server(collect, sock=listening, limit=1024)
+    limits = TunnelLimits(mux=MuxLimits(max_streams=1, receive_budget=INITIAL_CREDIT))
+    async with server, joined(connect=connect, limits=limits) as tunnel:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        reader, writer = await asyncio.open_connection("127.0.0.1", await tunnel.port(address))
+        writer.write(bytes(count))
+        writer.write_eof()
+        mux = tunnel.gateway.mux
+        await eventually(lambda: mux.bytes_received >= INITIAL_CREDIT, "the first credit")
+        may_read.set()
+
+        async with asyncio.timeout(DEADLINE_S):
+            assert await reader.read() == b"%d" % count
+        writer.close()
