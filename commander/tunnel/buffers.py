@@ -159,12 +159,13 @@ class SendBuffer:
         return Piece(start, bytes(data) if isinstance(chunk, bytearray) else data)
 
     def _kept_at(self, offset: int) -> tuple[Bytes, int]:
-        start = self._kept_from
-        for chunk in self._kept:
-            if offset < start + len(chunk):
-                return chunk, start
+        # What is lost is not acknowledged, and so is still kept.
+        start, kept = self._kept_from, iter(self._kept)
+        chunk = next(kept)
+        while offset >= start + len(chunk):
             start += len(chunk)
-        raise AssertionError("a lost byte is not kept any more")
+            chunk = next(kept)
+        return chunk, start
 
     def acknowledge(self, received: int) -> None:
         """

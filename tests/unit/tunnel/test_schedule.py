@@ -106,9 +106,12 @@ def test_streams_that_are_not_accepted_go_by_the_leading_lane_alone() -> None:
     turns.set_lanes((1, 2))
     turns.add(5, 100_000, is_accepted=False)
     turns.add(7, 100_000)
+    turns.add(9, 100_000, is_accepted=False)
+    turns.add(11, 100_000, is_accepted=False)
+    turns.forget(9)
     assert order(turns, lane=2) == [7]
     assert turns.has_turn(1)
-    assert order(turns, lane=1) == [5]
+    assert order(turns, lane=1) == [5, 11]
 
 
 def test_bulk_keeps_to_its_lane_and_an_idle_lane_takes_over() -> None:

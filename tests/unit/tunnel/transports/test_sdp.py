@@ -210,6 +210,7 @@ def test_ten_thousand_candidates_are_refused_before_they_are_read() -> None:
         with_line("webrtc-datachannel", "5000"),
         with_line("s=-", "s=\u00e9"),
         with_line("v=0\r\n", "v=0\n"),
+        with_line("v=0\r\n", "v=1\r\n"),
         with_line(CANDIDATE + "\r\n", ""),
         LIBRARY_TEXT.removesuffix("\r\n"),
         "",
