@@ -44,7 +44,7 @@ COMMANDS = (
     'commander record-history "Orders DB"',
 )
 _FORMS = (
-    (re.compile(r"\b[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])"), "UID" + " " * 19),
+    (re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])"), "UID" + " " * 19),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "TIME"),
     (re.compile(r"(server_public_key: )\S+"), r"\1KEY"),
     (re.compile(r"(server_public_key_id: )\S+"), r"\1ID"),
