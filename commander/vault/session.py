@@ -50,7 +50,9 @@ from commander.wire.records import RecordData
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
-MAX_ATTEMPTS = 8
+# A refused change means that another one was made, so only a crowd of writers keeps one waiting.
+PATIENCE_S = 30.0
+MAX_PAUSE_MS = 20
 MAX_PAGES = 1_000
 VIEW_S = 5.0
 # Another writer was faster: build the same change again on what it made.
@@ -264,11 +266,12 @@ class Vault:
 
         `build` may be called several times, each time with a draft at the newest state: it must
         read what it changes from there, and take new UIDs from outside, so that a change whose
-        answer was lost is recognised. Raises what the server answers; Conflict after
-        eight attempts.
+        answer was lost is recognised. Raises what the server answers; Conflict when others
+        were faster each time for 30 s.
         """
         async with self._lock:
-            for attempt in range(1, MAX_ATTEMPTS + 1):
+            give_up_at = self._clock.monotonic() + PATIENCE_S
+            while True:
                 draft = Draft(self._replica, self._author, now=self._clock.now())
                 result = build(draft)
                 if draft.is_empty:
@@ -278,20 +281,21 @@ class Vault:
                 except (Conflict, Unreachable) as error:
                     if await self._landed_after(error, draft):
                         return result
-                    if attempt == MAX_ATTEMPTS:
+                    if self._clock.monotonic() > give_up_at:
                         raise
-                    await asyncio.sleep(secrets.randbelow(20 * attempt) / 1000)
                     continue
                 self._accept(draft)
                 await self._save()
                 return result
-        raise AssertionError("the loop returns or raises")
 
     async def _landed_after(self, error: Conflict | Unreachable, draft: Draft) -> bool:
         """After a failure: sync; True when the change is there, False when to try again."""
         if isinstance(error, Conflict) and error.code not in _RETRY:
             raise error
         before = (self._replica.state.seq, self._replica.cursor)
+        # Waits before it reads, never after: a draft is built at once on what was read, or writers
+        # that do not wait would always be faster.
+        await asyncio.sleep(secrets.randbelow(MAX_PAUSE_MS) / 1000)
         try:
             await self._sync()
         except Unreachable:

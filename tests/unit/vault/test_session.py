@@ -68,6 +68,46 @@ async def test_two_shells_that_write_at_once_lose_nothing(
     assert first.get_record(record.uid).revision == 3
 
 
+async def test_a_crowd_of_writers_loses_nothing(server: MemoryServer, clock: ManualClock) -> None:
+    """Sixteen shells change one record at once: the unluckiest is refused many times, and gets through."""
+    first = await first_vault(server, clock)
+    record = await first.create_record(login_record())
+    shells = [await same_user_again(server, clock, first) for _ in range(16)]
+
+    async def append(shell: Vault, mark: str) -> None:
+        def change(data: RecordData) -> None:
+            data.set_first("login", f"{data.text('login')} {mark}")
+
+        await shell.update_record(record.uid, change)
+
+    await asyncio.gather(*(append(shell, f"m{number}") for number, shell in enumerate(shells)))
+    await first.sync()
+
+    marks = first.get_record(record.uid).data.text("login").split()
+    assert {f"m{number}" for number in range(16)} <= set(marks)
+
+
+async def test_a_writer_who_is_always_late_is_told_so(
+    server: MemoryServer, clock: ManualClock
+) -> None:
+    """When others were faster for half a minute, the command ends with the conflict, and nothing changed."""
+    first = await first_vault(server, clock)
+    record = await first.create_record(login_record())
+    late = await same_user_again(server, clock, first)
+    made = login_record()
+
+    def be_faster() -> None:
+        clock.advance(1)
+        server.stored.cursor += 1
+        raise Conflict("again", code=Code.REVISION_CONFLICT)
+
+    server.before_commit = be_faster
+    with pytest.raises(Conflict):
+        await late.update_record(record.uid, lambda data: data.set_first("login", "late"))
+
+    assert late.get_record(record.uid).data.text("login") == made.text("login")
+
+
 async def test_statements_of_two_shells_are_built_again_when_the_log_moved(
     server: MemoryServer, clock: ManualClock
 ) -> None:
