@@ -21,7 +21,7 @@ from websockets.asyncio.client import ClientConnection
 
 from commander.api.client import Api
 from commander.api.proxy import choose_proxy
-from commander.api.tls import verified_context
+from commander.api.tls import HTTP, shared_context
 from commander.api.websocket import open_relay, refusal
 from commander.errors import (
     CommanderError,
@@ -187,8 +187,7 @@ class _Opening(asyncio.Protocol):
 
 async def _connect(api: Api, proxy: str, opening: _Opening) -> None:
     host, port = split_address(api.server.address)
-    context = verified_context(api.server.ca)
-    context.set_alpn_protocols([ALPN, "http/1.1"])
+    context = shared_context(api.server.ca, (ALPN, *HTTP))
     loop = asyncio.get_running_loop()
     if not proxy:
         await loop.create_connection(

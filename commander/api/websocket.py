@@ -10,7 +10,7 @@ from websockets.typing import Subprotocol
 
 from commander.api.client import Api
 from commander.api.proxy import choose_proxy
-from commander.api.tls import verified_context
+from commander.api.tls import shared_context
 from commander.errors import NotAllowed, NotFound, NotLoggedIn, TimedOut, Unreachable
 from commander.wire.calls import RELAY_PATH, RELAY_SUBPROTOCOL, ROUTER_PATH, ROUTER_SUBPROTOCOL
 from commander.wire.commands import ROUTED_LIMIT
@@ -59,7 +59,7 @@ async def open_websocket(
     try:
         return await _Connect(
             f"wss://{address}{path}",
-            ssl=verified_context(api.server.ca),
+            ssl=shared_context(api.server.ca),
             additional_headers=[api.upgrade_header(path)],
             subprotocols=[Subprotocol(subprotocol)],
             proxy=choose_proxy(environment, address) or None,

@@ -5,7 +5,12 @@ import ssl
 import pytest
 import trustme
 
-from commander.api.tls import check_fingerprint, unverified_context, verified_context
+from commander.api.tls import (
+    check_fingerprint,
+    shared_context,
+    unverified_context,
+    verified_context,
+)
 from commander.crypto.box import BoxPrivateKey
 from commander.crypto.kdf import sha256
 from commander.crypto.signing import SigningKey
@@ -34,6 +39,18 @@ def test_contexts_verify_by_default() -> None:
         verified_context("no certificate")
     with pytest.raises(InvalidInput):
         verified_context("x" * 300_000)
+
+
+def test_connections_that_ask_alike_share_a_context() -> None:
+    """Reading the authorities is done once; another authority or protocol is another context."""
+    shared = shared_context(CA)
+
+    assert shared_context(CA) is shared
+    assert shared.check_hostname
+    assert shared.verify_mode is ssl.CERT_REQUIRED
+    assert shared_context(CA, ("other/1",)) is not shared
+    assert shared_context(OTHER_CA) is not shared
+    assert verified_context(CA) is not shared
 
 
 def test_key_log_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
