@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from tests.support.namespaces import Host
 from tests.support.processes import Child, Family, Home
-from tests.support.waiting import until
+from tests.support.waiting import free_port, until
 
 PASSWORD = "correct horse battery staple"
 ADMINISTRATOR = "ann@example.org"
@@ -153,7 +153,8 @@ class Product:
         """
         self._server_host = host or self._server_host
         inside = self._server_host
-        listen = self.address or f"{inside.address if inside else '127.0.0.1'}:0"
+        # Not port 0: while the server is down, somebody's connection could get the port that it had.
+        listen = self.address or f"{inside.address if inside else '127.0.0.1'}:{free_port()}"
         self.server = self.family.start(
             "server",
             ["commander-server", "start", "--data", self.data, "--listen", listen, *words],

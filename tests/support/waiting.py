@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -13,6 +16,7 @@ _T = TypeVar("_T")
 # Tests share two cores with each other: a deadline only ends a hang, it measures nothing.
 DEADLINE_S = 30.0
 _POLL_S = 0.02
+_given: set[int] = set()  # the ports of `free_port`
 
 
 class NeverHappened(AssertionError):
@@ -42,10 +46,27 @@ def is_listening(port: int, host: str = "127.0.0.1") -> bool:
 
 def free_port(host: str = "127.0.0.1") -> int:
     """
-    A TCP port nobody uses now. Somebody may take it before the caller does, so a
-    server started on it is retried on another; prefer port 0 where the server can say what it got.
+    A TCP and UDP port that nobody uses now and that the system gives nobody by itself.
+
+    A port from `bind` to 0 may belong to any connection that is made a moment later, or while a server is
+    down; these lie below that range. Test processes share them out, and none is given twice.
     """
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-    return port
+    lowest, workers = 10_000, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    highest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert lowest + 1_000 < highest, f"too few ports below {highest}"
+    while True:
+        port = secrets.choice(range(lowest + worker, highest, workers))
+        if port not in _given and _is_free(host, port):
+            _given.add(port)
+            return port
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
+        try:
+            stream.bind((host, port))
+            datagram.bind((host, port))
+        except OSError:
+            return False
+    return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from commander.tunnel.reports import NoEvents, StreamReport
 from commander.wire.pam import ConfigurationSettings, ResourceSettings
 from tests.support.gateway_world import Asked, Running, World, database
 from tests.support.servers.blackhole import Blackhole
+from tests.support.waiting import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -146,10 +146,7 @@ async def test_bytes_reach_the_target_and_are_counted(world: World) -> None:
 
 async def test_a_refusing_target_is_a_coded_reset(world: World) -> None:
     """The stream ends with target-refused, the tunnel stays."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    world.edit(world.record, database("127.0.0.1", port))
+    world.edit(world.record, database("127.0.0.1", free_port()))
     running = await world.service()
 
     async with tunnel(running) as client:

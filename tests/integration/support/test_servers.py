@@ -15,7 +15,7 @@ from tests.support.servers.http import HttpServer, body
 from tests.support.servers.http_proxy import HttpProxy
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.sshd import Sshd
-from tests.support.waiting import is_listening, until
+from tests.support.waiting import free_port, is_listening, until
 
 pytestmark = pytest.mark.integration
 
@@ -27,6 +27,15 @@ def connect(hole: Blackhole, timeout_s: float = 10.0) -> socket.socket:
 def test_postgres_answers_its_own_client(postgres: Postgres) -> None:
     """psql logs in with the password and gets the version."""
     assert postgres.psql("select version()").startswith("PostgreSQL")
+
+
+def test_a_free_port_is_given_once_and_to_nobody_else() -> None:
+    """Two callers get two ports, and none that the system gives whoever binds or connects."""
+    ports = {free_port() for _ in range(50)}
+    with socket.create_server(("127.0.0.1", 0)) as anyones:
+        assert max(ports) < anyones.getsockname()[1]
+
+    assert len(ports) == 50
 
 
 def test_postgres_refuses_another_password(postgres: Postgres) -> None:

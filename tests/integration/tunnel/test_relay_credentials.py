@@ -14,8 +14,9 @@ from commander.backend.turn import CREDENTIAL_LIFE_S
 from commander.tunnel.transports.webrtc_agent import GuardedTurn
 from commander.tunnel.transports.webrtc_guards import install_guards
 from commander.wire.calls import IceServerRow
-from tests.support.servers.coturn import Coturn, TurnPorts, free_port
+from tests.support.servers.coturn import Coturn, TurnPorts
 from tests.support.tunnels import eventually
+from tests.support.waiting import free_port
 
 pytestmark = pytest.mark.integration
 PEER = ("127.0.0.1", 4000)

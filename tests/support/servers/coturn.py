@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,16 +16,6 @@ from commander.files import write_private
 from commander.secret import Secret
 from commander.wire.ice import IceUrl
 from tests.support.processes import Child
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has, for UDP and TCP."""
-    with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
-        stream.bind(("127.0.0.1", 0))
-        port: int = stream.getsockname()[1]
-        datagram.bind(("127.0.0.1", port))
-        return port
-
 
 SECRET = Secret("a-secret-of-the-tests")
 

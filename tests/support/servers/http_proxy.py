@@ -8,6 +8,8 @@ import contextlib
 from types import TracebackType
 from typing import Self
 
+from tests.support.waiting import free_port
+
 _HEAD_LIMIT = 16 * 1024
 _CHUNK = 64 * 1024
 _DEADLINE_S = 30.0
@@ -23,7 +25,7 @@ class HttpProxy:
 
     def __init__(self, host: str = "127.0.0.1", *, credentials: str = "") -> None:
         self.host = host
-        self.port = 0
+        self.port = free_port(host)  # the same over restarts
         self.credentials = credentials  # "user:password", or none demanded
         self.refuse = False
         self.connects: list[str] = []  # "host:port" of each tunnel that was opened
@@ -43,7 +45,6 @@ class HttpProxy:
     async def start(self) -> Self:
         """Listen."""
         self._server = await asyncio.start_server(self._serve, self.host, self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     def drop_connections(self) -> None:

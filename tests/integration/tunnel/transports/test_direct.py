@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -26,6 +25,7 @@ from commander.tunnel.transports.host_addresses import host_identity
 from tests.contract.test_paths import Collected
 from tests.support.direct import all_paths, attempt, is_closed, stranger_at
 from tests.support.tunnels import eventually
+from tests.support.waiting import free_port
 
 pytestmark = pytest.mark.integration
 LOOPBACK = ipaddress.ip_address("127.0.0.1").packed
@@ -70,10 +70,11 @@ async def test_a_gateway_whose_port_is_unreachable_calls_back() -> None:
     """A wrong --direct-advertise costs two seconds and not the path."""
     reception = Reception(open_port("127.0.0.1"))
     offering = direct.offer()
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        closed = taken.getsockname()[1]
     answering = direct.answer(
-        offering.wire, reception=reception, advertised=("127.0.0.1", closed), permit=lambda: True
+        offering.wire,
+        reception=reception,
+        advertised=("127.0.0.1", free_port()),
+        permit=lambda: True,
     )
     for client, gateway in await all_paths(offering, answering):
         await client.close()
@@ -152,10 +153,9 @@ async def test_every_failure_looks_the_same() -> None:
     """Refused, a banner, a closed connection: who named the address can't tell which."""
     ticket = Ticket()
     proof = ticket.same_host_proof(CALLED, host_identity())
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        closed = free.getsockname()[1]
     async with watched_port() as (port, _):
-        found = {await outcome(crafted(at, proof=proof, ticket=ticket)) for at in (closed, port)}
+        places = (free_port(), port)
+        found = {await outcome(crafted(at, proof=proof, ticket=ticket)) for at in places}
     assert found == {"no direct connection came up"}
 
 

@@ -15,7 +15,8 @@ from commander.backend.turn import Relays
 from commander.tunnel.transports.ice import WebRtcOptions, ice_options
 from commander.tunnel.transports.webrtc_probe import probe_servers
 from commander.wire.ice import parse_ice_url
-from tests.support.servers.coturn import Coturn, TurnPorts, free_port
+from tests.support.servers.coturn import Coturn, TurnPorts
+from tests.support.waiting import free_port
 
 pytestmark = pytest.mark.integration
 
