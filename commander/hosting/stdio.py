@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import select
 import socket
@@ -34,15 +35,20 @@ async def carry(tunnel: HostedTunnel, source: int, sink: int) -> StreamReport:
             loop.call_soon_threadsafe(drained.set)
 
     try:
-        await loop.connect_accepted_socket(lambda: pipe, ours)
-        _start("stdio-in", lambda: _pump_in(source, theirs))
-        _start("stdio-out", lambda: _pump_out(theirs, sink, tell_drained))
+        try:
+            await loop.connect_accepted_socket(lambda: pipe, ours)
+        except BaseException:
+            ours.close()
+            raise
+        # Each thread has a descriptor of its own and closes it; a shutdown reaches them all.
+        _start("stdio-in", functools.partial(_pump_in, source, theirs.dup()))
+        _start("stdio-out", functools.partial(_pump_out, theirs.dup(), sink, tell_drained))
         report = await ended
         if report.cause == "closed":
             await drained.wait()
         return report
     finally:
-        with contextlib.suppress(OSError):
+        with theirs, contextlib.suppress(OSError):
             theirs.shutdown(socket.SHUT_RDWR)
 
 
@@ -52,21 +58,23 @@ def _start(name: str, work: Callable[[], None]) -> None:
 
 
 def _pump_in(source: int, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while chunk := _read(source):
-            sink.sendall(chunk)
-    with contextlib.suppress(OSError):
-        sink.shutdown(socket.SHUT_WR)
+    with sink:
+        with contextlib.suppress(OSError):
+            while chunk := _read(source):
+                sink.sendall(chunk)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
 
 
 def _pump_out(source: socket.socket, sink: int, ended: Callable[[], None]) -> None:
-    try:
-        while chunk := source.recv(_CHUNK):
-            _write(sink, chunk)
-    except OSError:
-        # Whoever read us is gone: what the target still sends has no place to go.
-        with contextlib.suppress(OSError):
-            source.shutdown(socket.SHUT_RDWR)
+    with source:
+        try:
+            while chunk := source.recv(_CHUNK):
+                _write(sink, chunk)
+        except OSError:
+            # Whoever read us is gone: what the target still sends has no place to go.
+            with contextlib.suppress(OSError):
+                source.shutdown(socket.SHUT_RDWR)
     ended()
 
 

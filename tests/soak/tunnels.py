@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.soak import Figure, Size
@@ -28,8 +30,7 @@ _CLIENT_KIB, _GATEWAY_KIB = 256, 256
 def run(size: Size) -> Iterator[Figure]:
     """Open them all, let them rest, use a part of them, then prove that every single one still works."""
     idle, active = size.of(_IDLE), size.of(_ACTIVE)
-    with LoopThread() as servers, Product(size.folder) as product:
-        port = servers.run(_start_echo())
+    with LoopThread() as servers, _echo(servers) as port, Product(size.folder) as product:
         product.start_server()
         ann = product.set_up()
         gateway = product.start_gateway()
@@ -110,15 +111,25 @@ def _wait_for(ann: User, count: int) -> list[dict[str, Any]]:
     return until(listed, f"{count} tunnels", deadline_s=_START_S)
 
 
-async def _start_echo() -> int:
+@contextmanager
+def _echo(servers: LoopThread) -> Iterator[int]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-        writer.close()
+        with contextlib.closing(writer):
+            while data := await reader.read(65536):
+                writer.write(data)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=2048)
+    async def start() -> asyncio.Server:
+        return await asyncio.start_server(serve, "127.0.0.1", 0, backlog=2048)
+
+    async def stop(server: asyncio.Server) -> None:
+        server.close()
+
+    server = servers.run(start())
     number: int = server.sockets[0].getsockname()[1]
-    return number
+    try:
+        yield number
+    finally:
+        servers.run(stop(server))
 
 
 async def _use(ports: list[int], seconds: float) -> list[float]:
