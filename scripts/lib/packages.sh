@@ -1,5 +1,6 @@
 # Debian packages that the tests and the sandbox use. Source it, then call need_programs.
 # Only what is missing is installed, by apt as root or through sudo; a package never takes over a file of another.
+source "$(dirname "${BASH_SOURCE[0]}")/retry.sh"
 
 # program -> package. A program is looked for in PATH, the sbin folders and PostgreSQL's own folder.
 declare -A PACKAGE_OF=(
@@ -24,6 +25,12 @@ as_root() {  # run a command as root, or fail with a hint
   fi
 }
 
+apt_update_and_install() {  # both again when a download fails: a package may have gone from the mirror since the update
+  as_root apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 update &&
+    as_root env DEBIAN_FRONTEND=noninteractive \
+      apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 install -y --no-install-recommends "$@"
+}
+
 apt_install() {  # install packages without starting any server of theirs; the end of apt's log on failure
   local log policy=/usr/sbin/policy-rc.d ours=no status=0
   log="$(mktemp)"
@@ -31,9 +38,7 @@ apt_install() {  # install packages without starting any server of theirs; the e
   if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" > /dev/null && as_root chmod 755 "$policy" && ours=yes
   fi
-  { as_root apt-get update &&
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
-  } > "$log" 2>&1 || { status=1; tail -n 20 "$log" >&2; }
+  retry apt_update_and_install "$@" > "$log" 2>&1 || { status=1; tail -n 20 "$log" >&2; }
   [ "$ours" = no ] || as_root rm -f "$policy"
   rm -f "$log"
   return "$status"
