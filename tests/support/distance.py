@@ -34,10 +34,18 @@ class Distance:
         self._link: subprocess.Popen[str] | None = None
 
     def use_congestion_control(self, name: str) -> bool:
-        """Choose TCP's congestion control at both ends; False where the kernel does not let us."""
-        words = ("sysctl", "-qw", f"net.ipv4.tcp_congestion_control={name}")
-        done = [host.run(*words, check=False) for host in (self.near, self.far)]
-        return all(one.returncode == 0 for one in done)
+        """
+        Have every connection over the link use it, whatever a program asks for; False where the
+        kernel does not have it.
+
+        By the route: a namespace's default can only be what the kernel lets every user choose.
+        """
+        for host, device in ((self.near, "tapl"), (self.far, "tapr")):
+            words = ("10.79.0.0/24", "dev", device, "proto", "kernel", "scope", "link")
+            choice = ("src", host.address, "congctl", "lock", name)
+            if host.run("ip", "route", "change", *words, *choice, check=False).returncode:
+                return False
+        return True
 
     def cut(self) -> None:
         """Let nothing through any more, and leave the addresses."""
