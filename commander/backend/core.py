@@ -20,6 +20,7 @@ from commander.backend.identity import ServerIdentity
 from commander.backend.ledger import Ledger, check_time
 from commander.backend.ports import NobodyOnline, Presence
 from commander.backend.storage import audit, schema, statements
+from commander.backend.storage.accesses import Accesses
 from commander.backend.storage.accounts import SessionCache
 from commander.backend.storage.database import Database
 from commander.backend.storage.device_shelf import DeviceShelf
@@ -99,11 +100,13 @@ class Core:
     challenge_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     files: FileStore = field(init=False)
     shelf: DeviceShelf = field(init=False)
+    accesses: Accesses = field(init=False)
     ticket_key: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Find what stands beside the store and what follows from its keys."""
         self.shelf = DeviceShelf(self.database)
+        self.accesses = Accesses(self.database)
         self.files = FileStore(self.database.path.parent / FILES)
         self.ticket_key = derive(self.identity.sign.raw(), "attachment-ticket")
 
@@ -126,7 +129,7 @@ class Core:
     async def note(self, event: Event) -> None:
         """Record an event by itself. Never raises: what it tells of has happened anyway."""
         try:
-            async with self.database.transaction() as transaction:
+            async with self.database.transaction(aside=True) as transaction:
                 await self.record(transaction.connection, event)
         except Refused as error:
             _log.error("audit event %s was not stored: %s", type(event).__name__, error.code)
@@ -143,7 +146,8 @@ class Core:
         )
 
     async def close(self) -> None:
-        """Close the store."""
+        """Write what waits, and close the store."""
+        await self.accesses.close()
         await self.database.close()
 
 

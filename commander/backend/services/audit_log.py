@@ -41,7 +41,7 @@ async def append(core: Core, caller: Caller, request: AuditAppend) -> AuditAppen
         decide_alive(core.state, caller)
     entries = [_parse(raw, caller) for raw in request.events]
     key = VerifyKey(_key_of(core.state, caller))
-    async with core.database.transaction() as transaction:
+    async with core.database.transaction(aside=True) as transaction:
         head = await audit.head(transaction.connection, caller.principal)
         fresh = await _fresh(transaction.connection, entries, head)
         end = _check_chain(fresh, head, key)

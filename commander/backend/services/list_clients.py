@@ -22,6 +22,7 @@ async def list_clients(core: Core, caller: Caller, request: ClientsRequest) -> C
     if getattr(decision, "code", None) is Code.NOT_OWNER:
         raise Refused("application is not known", code=Code.OBJECT_UNKNOWN)
     decision.enforce()
+    await core.accesses.flush()
     async with core.database.reading() as connection:
         found = await clients.of_application(connection, request.application)
     return ClientsAnswer(tuple(client.row() for client in found))

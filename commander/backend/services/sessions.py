@@ -71,7 +71,7 @@ async def _read(core: Core, digest: bytes) -> SessionRow | None:
 async def _touch(core: Core, row: SessionRow, now: int) -> SessionRow:
     touched, ends = replace(row, last_used=now), core.sessions.ends
     try:
-        async with core.database.transaction() as transaction:
+        async with core.database.transaction(aside=True) as transaction:
             await accounts.touch_session(transaction.connection, row.digest, now=now)
             transaction.on_commit(lambda: core.sessions.keep(touched, ends=ends))
     except Refused:

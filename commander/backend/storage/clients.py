@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import BindParameter, bindparam, case, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commander.backend.storage.tables import clients
@@ -43,6 +45,15 @@ class StoredClient:
             self.access_expires, self.first_access, self.last_access, self.ip_lock, self.address,
             self.public_key,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Access:
+    """That a client called, from where and when."""
+
+    client_id: str
+    address: str
+    time: int
 
 
 async def add(connection: AsyncConnection, client: NewClient, *, now: int) -> None:
@@ -94,12 +105,33 @@ async def bind(
     return done.rowcount == 1
 
 
-async def used(
-    connection: AsyncConnection, client_id: str, *, address: str, now: int, first: int
-) -> None:
-    """Note an access; the application key under the token is not needed any more."""
+async def settle(connection: AsyncConnection, client_id: str, *, address: str, now: int) -> bool:
+    """
+    Note the first use of a client; the application key under the token is not needed any more.
+
+    False when the client is locked to another address, or gone; then nothing was written.
+    """
+    done = await connection.execute(
+        update(clients)
+        .where(
+            clients.c.client_id == client_id,
+            ~clients.c.ip_lock | clients.c.address.in_(["", address]),
+        )
+        .values(app_key=b"", address=address, **_times(now))
+    )
+    return done.rowcount == 1
+
+
+async def used(connection: AsyncConnection, accesses: Sequence[Access]) -> None:
+    """Note accesses; clients that are gone meanwhile are passed over."""
     await connection.execute(
         update(clients)
-        .where(clients.c.client_id == client_id)
-        .values(app_key=b"", address=address, first_access=first or now, last_access=now)
+        .where(clients.c.client_id == bindparam("who"))
+        .values(address=bindparam("place"), **_times(bindparam("time"))),
+        [{"who": one.client_id, "place": one.address, "time": one.time} for one in accesses],
     )
+
+
+def _times(now: int | BindParameter[int]) -> dict[str, Any]:
+    first = case((clients.c.first_access == 0, now), else_=clients.c.first_access)
+    return {"first_access": first, "last_access": now}

@@ -65,8 +65,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         """Prepare to use an SQLite file whose schema is current (see `schema.upgrade`)."""
         self.path = path
-        # Grows with every commit of this process, the only one that writes: what was read when it
-        # had the same value is still what the store says.
+        # Grows with every commit of this process, the only one that writes, but those that said they
+        # write `aside`: what was read when it had the same value is still what the store says.
         self.generation = 0
         self._engine = _make_engine(path)
         self._writing = asyncio.Lock()
@@ -85,10 +85,11 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, *, aside: bool = False) -> AsyncIterator[Transaction]:
         """
         All or nothing; committed when the block ends without an error.
 
+        `aside`: only times, audit events and the like are written, which no cache of what is served depends on.
         One at a time: others wait at most 20 s. A cancelled caller leaves nothing half done:
         once the commit has begun it is finished, with its `on_commit` actions.
         Raises Refused(store-unavailable) when it could not be written; then nothing was.
@@ -101,7 +102,7 @@ class Database:
                     transaction = Transaction(connection)
                     async with connection.begin() as work:
                         yield transaction
-                        await _finish(self._commit(work.commit, transaction))
+                        await _finish(self._commit(work.commit, transaction, aside=aside))
         finally:
             self._writing.release()
 
@@ -137,7 +138,11 @@ class Database:
             raise _unavailable("the disk failed; the server has to be restarted")
 
     async def _commit(
-        self, commit: Callable[[], Coroutine[Any, Any, None]], transaction: Transaction
+        self,
+        commit: Callable[[], Coroutine[Any, Any, None]],
+        transaction: Transaction,
+        *,
+        aside: bool,
     ) -> None:
         try:
             await commit()
@@ -148,7 +153,7 @@ class Database:
             # It may still be within the failed transaction, which nobody must go on with.
             await transaction.connection.invalidate()
             raise
-        self.generation += 1
+        self.generation += not aside
         transaction.committed()
 
 

@@ -16,8 +16,6 @@ from commander.ksm import base64_text
 from commander.ksm.keys import P256PublicKey
 from commander.ksm.request import OpenedRequest
 
-_TOUCH_S = 60
-
 
 async def admit(
     core: Core, opened: OpenedRequest, client_id: bytes, *, address: str
@@ -73,21 +71,36 @@ def check_stated(state: State, client: StoredClient) -> None:
 async def check_use(core: Core, client: StoredClient, address: str, *, binds: bool = False) -> None:
     """Check time and address of a bound device, and note its access."""
     check_time_and_place(client, address, now=core.now())
-    is_recent = core.now() - client.last_access < _TOUCH_S and not client.app_key
-    if binds or is_recent:
+    if binds:
         return
+    chooses_address = client.ip_lock and not client.address
+    if client.app_key or chooses_address:
+        await _settle(core, client, address, chooses_address=chooses_address)
+    else:
+        core.accesses.note(
+            client.client_id, address=address, last=client.last_access, now=core.now()
+        )
+
+
+async def _settle(core: Core, client: StoredClient, address: str, *, chooses_address: bool) -> None:
+    """Write the first use before it is answered: it ends the token, or chooses the address."""
     try:
         async with core.database.transaction() as transaction:
-            await clients.used(
-                transaction.connection,
-                client.client_id,
-                address=address,
-                now=core.now(),
-                first=client.first_access,
+            is_settled = await clients.settle(
+                transaction.connection, client.client_id, address=address, now=core.now()
             )
     except Refused as error:
-        if error.code != Code.STORE_UNAVAILABLE:  # a full disk must not keep devices from reading
+        # A full disk must not keep devices from reading, but an address that can't be
+        # remembered would lock nobody out.
+        if error.code != Code.STORE_UNAVAILABLE or chooses_address:
             raise
+        return
+    if not is_settled:
+        raise _elsewhere()
+
+
+def _elsewhere() -> Refused:
+    return Refused("the client is locked to another address", code=Code.TOKEN_ADDRESS)
 
 
 def check_time_and_place(client: StoredClient, address: str, *, now: int) -> None:
@@ -95,7 +108,7 @@ def check_time_and_place(client: StoredClient, address: str, *, now: int) -> Non
     if client.access_expires and now >= client.access_expires:
         raise Refused("the client's access has ended", code=Code.ACCESS_EXPIRED)
     if client.ip_lock and client.address not in ("", address):
-        raise Refused("the client is locked to another address", code=Code.TOKEN_ADDRESS)
+        raise _elsewhere()
 
 
 async def still_there(connection: AsyncConnection, client: StoredClient) -> None:

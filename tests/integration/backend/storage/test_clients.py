@@ -26,15 +26,49 @@ async def test_client_is_bound_once(core: Core) -> None:
             await clients.bind(connection, "a" * 88, public_key=key, address="192.0.2.2", now=3)
             for key in (b"first", b"second")
         ]
-        await clients.used(connection, "a" * 88, address="192.0.2.3", now=9, first=3)
+        for _ in range(2):
+            assert await clients.settle(connection, "a" * 88, address="192.0.2.2", now=9)
 
     async with core.database.reading() as connection:
         first, second = await clients.of_application(connection, application)
     assert bound == [True, False]
-    assert (first.public_key, first.app_key, first.address) == (b"first", b"", "192.0.2.3")
+    assert (first.public_key, first.app_key, first.address) == (b"first", b"", "192.0.2.2")
     assert (first.first_access, first.last_access, first.is_bound) == (3, 9, True)
     assert (second.is_bound, second.app_key) == (False, b"ak")
     assert (second.row().bound, second.row().kind) == (False, "client")
+
+
+async def test_first_address_of_a_locked_client_is_chosen_once(core: Core) -> None:
+    """The second address finds it taken, and changes nothing."""
+    async with core.database.transaction() as transaction:
+        connection = transaction.connection
+        await clients.add(connection, client("a" * 88, new_uid()), now=1)
+        settled = [
+            await clients.settle(connection, "a" * 88, address=address, now=now)
+            for address, now in (("192.0.2.1", 5), ("192.0.2.2", 6))
+        ]
+        found = await clients.find(connection, "a" * 88)
+
+    assert settled == [True, False]
+    assert found is not None
+    assert (found.address, found.first_access, found.last_access) == ("192.0.2.1", 5, 5)
+
+
+async def test_accesses_are_noted_together(core: Core) -> None:
+    """The first one stays the first, and a client that is gone is passed over."""
+    async with core.database.transaction() as transaction:
+        connection = transaction.connection
+        application = new_uid()
+        for name in "ab":
+            await clients.add(connection, client(name * 88, application), now=1)
+        for time in (5, 70):
+            accesses = [clients.Access(name * 88, f"192.0.2.{time}", time) for name in "abc"]
+            await clients.used(connection, accesses)
+        found = await clients.of_application(connection, application)
+
+    assert [(one.first_access, one.last_access, one.address) for one in found] == (
+        [(5, 70, "192.0.2.70")] * 2
+    )
 
 
 async def test_removed_client_is_unknown(core: Core) -> None:
