@@ -19,6 +19,7 @@ from commander.codec import decode
 from commander.crypto import aead
 from commander.errors import CommanderError, InvalidInput, Refused, SealBroken
 from commander.gateway.pins import Pins, RecordPin
+from commander.gateway.questions import Questions
 from commander.gateway.switches import OpenRecord, linked_uids
 from commander.ids import is_uid
 from commander.ksm.payloads import GetSecretRequest, GetSecretResponse, Record
@@ -160,7 +161,8 @@ class RecordReader:
     Reads records for commands and for the watch over live tunnels.
 
     `catch_up` brings the log to a position that a seal needs; it is called once at most per
-    reading. Pins are kept in the order in which answers were judged.
+    reading. Pins are kept in the order in which answers were judged. Readings at the same time
+    are one question to the server, each sent after all of them had begun.
     """
 
     def __init__(
@@ -180,6 +182,7 @@ class RecordReader:
         self._state = state
         self._catch_up = catch_up
         self._links: dict[str, tuple[str, ...]] = {}
+        self._questions = Questions(self._ask)
 
     async def read(self, uid: str) -> tuple[OpenRecord, dict[str, Found]]:
         """
@@ -205,13 +208,17 @@ class RecordReader:
         Raises Refused(records-unavailable) when the server can't be asked.
         """
         asked = tuple(dict.fromkeys(uid for uid in uids if is_uid(uid)))[:MAX_ASKED]
-        found = await self._ask(asked)
+        found = await self._answers(asked) if asked else {}
         # Another question may have seen and pinned a newer revision while this one was on its
         # way; asked again, an honest server gives that one.
         stale = tuple(uid for uid, one in found.items() if _code_of(one) == Code.SEAL_REVISION)
         if stale:
-            found |= await self._ask(stale)
+            found |= await self._answers(stale)
         return found | {uid: _unknown(uid) for uid in uids if uid not in found}
+
+    async def _answers(self, asked: tuple[str, ...]) -> dict[str, Found]:
+        found = await self._questions.ask(asked)
+        return {uid: found[uid] for uid in asked}
 
     async def _ask(self, asked: tuple[str, ...]) -> dict[str, Found]:
         request = GetSecretRequest(client_id=self._client_id, records=asked, seals=True)
