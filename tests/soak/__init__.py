@@ -7,7 +7,9 @@ its limit, or an AssertionError, is a failed gate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PARTS = (
@@ -30,10 +32,16 @@ class Size:
 
     scale: float
     folder: Path
+    began: float = field(default_factory=time.monotonic)
 
     def of(self, full: int, *, least: int = 1) -> int:
         """A number of the full size, scaled."""
         return max(least, round(full * self.scale))
+
+    def tell(self, text: str) -> None:
+        """Say on standard error how far it is."""
+        sys.stderr.write(f"  {time.monotonic() - self.began:6.0f} s  {text}\n")
+        sys.stderr.flush()
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ def run(size: Size) -> Iterator[Figure]:
         ports = [port for _, port in tunnels]
         before = cost_of(setting.gateway.pid).memory_kib
         seconds = max(5.0, SECONDS * size.scale)
+        size.tell(f"{len(tunnels)} tunnels are open; cuts for {seconds:.0f} s")
         cuts, stalls, failures = asyncio.run(_flap(setting, children, ports, seconds))
         yield Figure("tunnels", len(tunnels), "")
         yield Figure("cuts", cuts, "")

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from commander.tasks import cancel_and_wait, spawn
+from tests.soak import Size
+
+TELL_EVERY_S = 5.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -44,3 +52,21 @@ def percentile(values: list[float], per_cent: float) -> float:
     """The value below which so many per cent of them are."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * per_cent / 100))]
+
+
+@asynccontextmanager
+async def telling(
+    size: Size, tasks: Sequence[asyncio.Future[Any]], what: str
+) -> AsyncIterator[None]:
+    """Tell every few seconds how many of the tasks are done."""
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(TELL_EVERY_S)
+            size.tell(f"{sum(task.done() for task in tasks)} of {len(tasks)} {what}")
+
+    teller = spawn(tell(), name="soak-teller")
+    try:
+        yield
+    finally:
+        await cancel_and_wait(teller)

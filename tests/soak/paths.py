@@ -33,7 +33,7 @@ def run(size: Size) -> Iterator[Figure]:
     replacements = size.of(REPLACEMENTS, least=3)
     with Setting(size.folder) as setting:
         tunnel, port = setting.open_tunnel()
-        traffic = _Traffic(setting, tunnel, port, each, connections)
+        traffic = _Traffic(setting, tunnel, port, each, connections, size)
         try:
             asyncio.run(traffic.run(replacements))
         except BaseException as error:
@@ -54,7 +54,7 @@ def run(size: Size) -> Iterator[Figure]:
 
 class _Traffic:
     def __init__(
-        self, setting: Setting, tunnel: Child, port: int, each: int, connections: int
+        self, setting: Setting, tunnel: Child, port: int, each: int, connections: int, size: Size
     ) -> None:
         self.stalls: list[float] = []
         self.wrong: list[str] = []
@@ -65,6 +65,7 @@ class _Traffic:
         self._port = port
         self._each = each
         self._count = connections
+        self._size = size
         self._received = 0
         self._is_open = asyncio.Event()
 
@@ -94,6 +95,7 @@ class _Traffic:
             # More than what had left the tunnel already.
             await self._until(min(total, moved + total // (4 * replacements)))
             self.stalls.append(time.monotonic() - begin)
+            self._size.tell(f"replacement {number} of {replacements}: {self.stalls[-1]:.2f} s")
 
     async def _until(self, moved: int) -> None:
         async with asyncio.timeout(DEADLINE_S):

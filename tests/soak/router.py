@@ -31,7 +31,8 @@ def run(size: Size) -> Iterator[Figure]:
         for path in _PATHS:
             count = size.of(TUNNELS, least=3)
             child, ports = _open(setting, path, count)
-            kills = asyncio.run(_kill(setting, ports, size.of(KILLS, least=1)))
+            size.tell(f"{path}: {count} tunnels are open")
+            kills = asyncio.run(_kill(setting, ports, size.of(KILLS, least=1), size))
             yield Figure(f"{path}: tunnels", count, "")
             yield Figure(f"{path}: kills", len(kills.signalling), "")
             yield Figure(f"{path}: connections lost", len(kills.failures), "", 0)
@@ -52,7 +53,7 @@ class _Kills:
         self.failures: list[str] = []
 
 
-async def _kill(setting: Setting, ports: list[int], times: int) -> _Kills:
+async def _kill(setting: Setting, ports: list[int], times: int, size: Size) -> _Kills:
     kills = _Kills()
     async with Pingers(ports) as pingers:
         for _ in range(times):
@@ -64,7 +65,12 @@ async def _kill(setting: Setting, ports: list[int], times: int) -> _Kills:
             await pingers.all_answer(time.monotonic())
             # From the kill to the return nothing can go through the relay: that is no stall of ours.
             down = back - before
-            kills.stalls += [max(0.0, one.longest(before) - down) for one in pingers.all]
+            stalls = [max(0.0, one.longest(before) - down) for one in pingers.all]
+            kills.stalls += stalls
+            size.tell(
+                f"killed, back after {down:.1f} s, a new tunnel {kills.signalling[-1]:.1f} s later; "
+                f"longest stall {max(stalls):.1f} s"
+            )
         kills.failures = pingers.failures
     return kills
 

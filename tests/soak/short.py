@@ -26,6 +26,7 @@ def run(size: Size) -> Iterator[Figure]:
         pids = {"client": tunnel.pid, "gateway": setting.gateway.pid}
         before = {name: cost_of(pid) for name, pid in pids.items()}
         count = size.of(CONNECTIONS)
+        size.tell(f"{WARM} connections to warm up, now {count}")
         begin = time.monotonic()
         failed = asyncio.run(_connect(port, count))
         yield Figure("connections", count, "")

@@ -40,6 +40,7 @@ def run(size: Size) -> Iterator[Figure]:
             tunnel, port = setting.user.start_tunnel(_RECORD, "--new", "--path", path)
             wait_for_path(setting, path)
             pids = {"client": tunnel.pid, "gateway": setting.gateway.pid}
+            size.tell(f"{path}: three times {seconds:.0f} s")
             found = asyncio.run(_measure(port, pids, count, seconds))
             for name, value, unit, limit in found:
                 yield Figure(f"{path}: {name}", value, unit, limit)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from commander.api.retry import backoff
 from tests.soak import Figure, Size
-from tests.soak.measuring import percentile
+from tests.soak.measuring import percentile, telling
 from tests.soak.router_process import peer
 from tests.soak.websockets import AT_ONCE, Swarm, router_process, spare_memory
 from tests.support.router_server import Peer
@@ -41,17 +41,20 @@ async def _run(size: Size) -> list[Figure]:
     peers = [peer("device", number) for number in range(count)]
     port = free_port()
     async with router_process(size.folder, count, port) as router:
-        opened = await Swarm(router).open_many(peers)
+        opened = await Swarm(router, size).open_many(peers)
+        size.tell("all are connected; the router is killed")
         router.kill()
         async with asyncio.timeout(GIVE_UP_S):
             await asyncio.gather(*(socket.closed for _, socket in opened))
     async with router_process(size.folder, count, port) as router:
-        swarm, began = Swarm(router), time.monotonic()
+        swarm, began = Swarm(router, size), time.monotonic()
         turn = asyncio.Semaphore(max(AT_ONCE, count // 4))
-        async with asyncio.timeout(GIVE_UP_S):
-            back = await asyncio.gather(
-                *(_come_back(swarm, one, began, turn, random.Random(rng.random())) for one in peers)
-            )
+        coming = [
+            asyncio.ensure_future(_come_back(swarm, one, began, turn, random.Random(rng.random())))
+            for one in peers
+        ]
+        async with asyncio.timeout(GIVE_UP_S), telling(size, coming, "are back"):
+            back = await asyncio.gather(*coming)
         # A client is connected a moment before the router has counted it.
         there = 0
         with contextlib.suppress(TimeoutError):

@@ -32,11 +32,13 @@ def run(size: Size) -> Iterator[Figure]:
         _wait_until_empty(setting)
         before = {name: cost_of(one.popen.pid) for name, one in processes.items()}
         # The limit is the product's own, so it is the same at any size.
+        size.tell(f"{_STREAMS} connections at once")
         refused = clients.run(_fill(port), deadline_s=_DEADLINE_S)
         yield Figure(f"connections beyond {_STREAMS} that were not reset", 1 - refused, "", 0)
         logged = setting.user("pam", "tunnel", "tail", "Target", "--no-follow", "--lines", "5000")
         yield Figure("refusals missing in the log", 1 - logged.count("too-many-streams"), "", 0)
         count = size.of(_BURST)
+        size.tell(f"{count} short connections")
         lost = count - clients.run(_short(port, count), deadline_s=_DEADLINE_S)
         yield Figure(f"lost of {count} short connections", lost, "", 0)
         _wait_until_empty(setting)

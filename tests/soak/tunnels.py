@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.soak import Figure, Size
-from tests.soak.measuring import Cost, cost_of, percentile, processor_share
+from tests.soak.measuring import TELL_EVERY_S, Cost, cost_of, percentile, processor_share
 from tests.support.loop_thread import LoopThread
 from tests.support.processes import Child
 from tests.support.product import Product, User
@@ -29,7 +29,6 @@ _CLIENT_KIB, _GATEWAY_KIB = 256, 256
 
 def run(size: Size) -> Iterator[Figure]:
     """Open them all, let them rest, use a part of them, then prove that every single one still works."""
-    idle, active = size.of(_IDLE), size.of(_ACTIVE)
     with LoopThread() as servers, _echo(servers) as port, Product(size.folder) as product:
         product.start_server()
         ann = product.set_up()
@@ -38,20 +37,21 @@ def run(size: Size) -> Iterator[Figure]:
         ann.add_target("Echo", f"127.0.0.1:{port}")
         assert product.server is not None
         parts = {"gateway": gateway, "server": product.server}
-        yield from _measure(servers, ann, parts, idle, active)
+        yield from _measure(servers, ann, parts, size)
 
 
 def _measure(
-    servers: LoopThread, ann: User, parts: dict[str, Child], idle: int, active: int
+    servers: LoopThread, ann: User, parts: dict[str, Child], size: Size
 ) -> Iterator[Figure]:
+    idle, active = size.of(_IDLE), size.of(_ACTIVE)
     client = _open_sets(ann, _WARM, idle + active)
     parts = {"client": client, **parts}
-    _wait_for(ann, _WARM)
+    _wait_for(ann, _WARM, size)
     pids = {name: child.popen.pid for name, child in parts.items()}
     empty = {name: cost_of(pid) for name, pid in pids.items()}
     started = time.monotonic()
     (ann.home.work / "go").touch()
-    tunnels = _wait_for(ann, _WARM + idle + active)
+    tunnels = _wait_for(ann, _WARM + idle + active, size)
     yield Figure("open one tunnel", (time.monotonic() - started) / (idle + active), "s", 1.0)
     full = {name: cost_of(pid) for name, pid in pids.items()}
     threading.Event().wait(_REST_S)
@@ -103,10 +103,20 @@ def _up_line(ann: User, name: str, count: int) -> str:
     return f"pam tunnel up -f {file} --timeout 60"
 
 
-def _wait_for(ann: User, count: int) -> list[dict[str, Any]]:
+def _wait_for(ann: User, count: int, size: Size) -> list[dict[str, Any]]:
+    told = 0.0
+
     def listed() -> list[dict[str, Any]] | None:
+        nonlocal told
         tunnels = [one for one in ann.json("pam", "tunnel", "list") if one["file"]]
-        return tunnels if len(tunnels) >= count else None
+        if time.monotonic() - told > TELL_EVERY_S:
+            told = time.monotonic()
+            size.tell(f"{len(tunnels)} of {count} tunnels are listed")
+        if len(tunnels) >= count:
+            return tunnels
+        # A list of a thousand costs a quarter of a second of a core that the tunnels need.
+        threading.Event().wait(min(2.0, count / 200))
+        return None
 
     return until(listed, f"{count} tunnels", deadline_s=_START_S)
 

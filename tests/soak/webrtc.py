@@ -103,6 +103,8 @@ async def _hostile(size: Size) -> list[Figure]:
             while sent < packets:
                 sent += await _one_attack(attacker, min(packets - sent, _PACKETS_A_PEER), rounds)
                 rounds += 1
+                if rounds % 20 == 0:
+                    size.tell(f"{sent} damaged packets in {rounds} associations")
         attacked = percentile(watch.take(), 99)
         grown = cost_of(_own_pid()).memory_kib - before
         lost = sum(tunnel.client.closed.done() for tunnel in tunnels)
@@ -136,6 +138,7 @@ async def _one_attack(attacker: Process, packets: int, seed: int) -> int:
 
 async def _flooded(size: Size) -> list[Figure]:
     seconds, lines = max(1.0, _FLOOD_S * size.scale), _Lines()
+    size.tell(f"a flood for {seconds:.0f} s")
     logging.getLogger().addHandler(lines)
     async with _watched(1) as (watch, tunnels), open_paths() as (_, gateway):
         await asyncio.sleep(1.0)

@@ -29,6 +29,7 @@ from commander.ids import new_uid
 from commander.launch.tls_buffers import share_tls_buffers
 from commander.wire.commands import Deliver, Hello, Send, read_routed
 from tests.soak import Figure, Size
+from tests.soak.measuring import telling
 from tests.soak.raw_websocket import RawSocket, open_raw
 from tests.soak.router_process import flooder_of, gateway_of, peer
 from tests.support.router_server import Peer
@@ -115,6 +116,7 @@ class Swarm:
     """All peers of a run, in this process."""
 
     router: RouterProcess
+    size: Size
     gateways: list[RawSocket] = field(default_factory=list)
     honest: list[tuple[Peer, RawSocket]] = field(default_factory=list)
     slow: list[tuple[Peer, RawSocket]] = field(default_factory=list)
@@ -138,7 +140,9 @@ class Swarm:
             async with turn:
                 return wanted, await self.open(wanted)
 
-        return list(await asyncio.gather(*map(one, peers)))
+        opening = [asyncio.ensure_future(one(wanted)) for wanted in peers]
+        async with telling(self.size, opening, "sockets are open"):
+            return list(await asyncio.gather(*opening))
 
     def _echo(self, socket: RawSocket, message: bytes) -> None:
         routed = read_routed(message)
@@ -271,14 +275,16 @@ async def _run(size: Size) -> list[Figure]:
     bad = count // 20
     devices = [peer("device", number) for number in range(count + WARM_UP)]
     async with router_process(size.folder, len(devices)) as router:
-        swarm = Swarm(router)
+        swarm = Swarm(router, size)
         swarm.gateways = [await swarm.open(peer("gateway", n)) for n in range(GATEWAYS)]
         await swarm.open_many(devices[count:])
         before = await router.memory_kib()
         swarm.honest = await swarm.open_many(devices[: count - 2 * bad])
         swarm.slow = await swarm.open_many(devices[count - 2 * bad : count - bad])
         each = (await router.memory_kib() - before) / (len(swarm.honest) + len(swarm.slow))
+        size.tell(f"round trips without abuse for {seconds:.0f} s")
         quiet = await swarm.measure(seconds, rng)
+        size.tell(f"and beside {len(swarm.slow)} slow readers and {bad} abusers")
         loud = await _with_abuse(swarm, devices[count - bad : count], seconds, rng)
         return await _judge(swarm, size, each, before, quiet, loud)
 
