@@ -44,7 +44,7 @@ async def show_tunnel(context: Context, arguments: Arguments) -> Document:
     hosting = hosting_of(context.tunnels)
     wanted = arguments.text("tunnel")
     if not match_tunnels(wanted, await hosting.list_all()):
-        ended = _describe_ended(context, wanted)
+        ended = await _describe_ended(context, wanted)
         if ended is not None:
             return ended
     tunnel = await hosting.show(await one_tunnel(hosting, wanted))
@@ -133,9 +133,9 @@ def _stream_rows(tunnel: TunnelInfo) -> list[dict[str, Plain]]:
     ]
 
 
-def _describe_ended(context: Context, wanted: str) -> Document | None:
+async def _describe_ended(context: Context, wanted: str) -> Document | None:
     """The end of a tunnel by its log; None when no log, or several, fit."""
-    logs = ended_logs(context.paths, wanted)
+    logs = await ended_logs(context, wanted)
     if len(logs) != 1:
         return None
     follower = Follower(logs[0])

@@ -81,11 +81,11 @@ async def _find_log(context: Context, wanted: str) -> Path:
         raise Conflict(f"{wanted!r} names several tunnels: {names}", hint="give a tunnel id")
     if open_now:
         return context.paths.tunnel_log(open_now[0].tunnel)
-    ended = ended_logs(context.paths, wanted)
+    ended = await ended_logs(context, wanted)
     if len(ended) != 1:
         raise NotFound(
             f"no tunnel is or was called {wanted!r}",
-            hint="pam tunnel list shows open ones; ended ones are found by tunnel id",
+            hint="pam tunnel list shows open ones; ended ones are found by record or tunnel id",
         )
     return ended[0]
 

@@ -1,19 +1,26 @@
 from __future__ import annotations
 
+import os
+
 import msgspec
+import pytest
 
 from commander.clock import ManualClock
 from commander.config.paths import Paths
+from commander.errors import NotFound
 from commander.hosting.handle import TunnelsHandle
 from commander.hosting.journal import Journal
 from commander.hosting.model import LinkInfo, StreamInfo, TunnelInfo
 from commander.plugin.results import Document
 from commander.plugin.testing import FakeContext, run_command
 from commander.shell.output.machine import to_plain
+from commander.wire.records import RecordData
 from plugins.pam.tunnel import plugin
 from plugins.pam.tunnel.listing import row_of
 from plugins.pam.tunnel.showing import describe_tunnel, next_step
+from tests.support.memory_server import MemoryServer
 from tests.support.processes import Home
+from tests.support.vaults import first_vault
 
 OPEN = TunnelInfo(
     "pbxV4snkAP9KGCUhSb6aQQ", "c", "r", "Orders DB", "g", "db:5432", "127.0.0.1", 49152, "open",
@@ -75,3 +82,30 @@ async def test_an_ended_tunnel_says_why_and_what_to_type_next(home: Home) -> Non
     assert (ended.values["code"], ended.values["connections"]) == ("path-lost", 1)
     assert "no sign of life" in str(ended.values["reason"])
     assert "pam tunnel diagnose " + "r" * 22 in str(ended.values["next"])
+
+
+async def test_an_ended_tunnel_is_found_by_its_record(home: Home) -> None:
+    """The newest of the record's, by UID, and by title where the vault opens: --run tells no id."""
+    paths = Paths(home=home.commander, runtime=home.runtime)
+    clock = ManualClock()
+    vault = await first_vault(MemoryServer(clock), clock)
+    data = RecordData({"title": "Build host", "type": "pamMachine", "fields": []})
+    record = (await vault.create_record(data)).uid
+    tunnels = TunnelsHandle(paths, clock, print)
+    context = FakeContext(paths=paths, clock=clock, tunnels=tunnels, open_vault=vault)
+    for number, tunnel in enumerate(("oldOLD", "newNEW", "foreign")):
+        log = paths.tunnel_log(tunnel)
+        journal = Journal(log, clock)
+        journal.write("path-up", path="relay")
+        journal.write("tunnel-opened", record="x" * 22 if tunnel == "foreign" else record)
+        journal.close()
+        os.utime(log, (number, number))
+    paths.tunnel_log("no-record").write_text("nonsense\n")
+
+    for name in (record, "Build host"):
+        shown = await run_command(plugin, f"pam tunnel show '{name}'", context)
+        assert isinstance(shown, Document)
+        assert shown.values["tunnel_id"] == "newNEW"
+    context.open_vault = None
+    with pytest.raises(NotFound):
+        await run_command(plugin, "pam tunnel tail 'Build host' --no-follow", context)
