@@ -93,7 +93,7 @@ class ListenOn:
         if not parsed.is_loopback and not self.allow_remote:
             raise NotAllowed(
                 f"listening on {parsed} would let other machines use the tunnel",
-                hint="use 127.0.0.1 or ::1, or allow remote clients explicitly",
+                hint="use 127.0.0.1 or ::1; --allow-remote gives it to others, where the record lets it",
             )
         return parsed
 

@@ -21,8 +21,7 @@ from commander.wire.pam import (
     parse_paths,
 )
 from commander.wire.records import parse_port
-
-RESOURCE_TYPES = ("pamMachine", "pamDatabase", "pamDirectory", "pamRemoteBrowser")
+from plugins.pam.tunnel.request import check_resource
 
 
 async def edit(context: Context, arguments: Arguments) -> Result:
@@ -30,11 +29,7 @@ async def edit(context: Context, arguments: Arguments) -> Result:
     vault = context.vault
     await vault.refresh()
     record = vault.find_record(arguments.text("record"), base=context.location.folder)
-    if record.data.type not in RESOURCE_TYPES:
-        raise UsageError(
-            f"{record.data.title!r} is a {record.data.type}, not a resource",
-            hint=f"tunnels lead to {', '.join(RESOURCE_TYPES)}",
-        )
+    check_resource(record)
     links = _links(context, arguments)
 
     def change(before: PamSettings | None) -> PamSettings:

@@ -15,6 +15,8 @@ from commander.vault.session import Vault
 from commander.wire.commands import TunnelParameters
 from commander.wire.pam import ConfigurationSettings, ResourceSettings
 
+RESOURCE_TYPES = ("pamMachine", "pamDatabase", "pamDirectory", "pamRemoteBrowser")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -112,7 +114,17 @@ def followed_position(context: Context) -> Callable[[], Position]:
     return position
 
 
+def check_resource(record: OpenRecord) -> None:
+    """Raise UsageError for a record that names no target, such as a pamUser or a configuration."""
+    if record.data.type not in RESOURCE_TYPES:
+        raise UsageError(
+            f"{record.data.title!r} is a {record.data.type}, not a resource",
+            hint=f"tunnels lead to {', '.join(RESOURCE_TYPES)}",
+        )
+
+
 def _resource_settings(vault: Vault, record: OpenRecord) -> ResourceSettings:
+    check_resource(record)
     settings = vault.settings(record.uid)
     if not isinstance(settings, ResourceSettings) or not settings.tunnel.enabled:
         raise NotAllowed(

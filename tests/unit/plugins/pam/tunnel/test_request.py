@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import pytest
+
 from commander.clock import ManualClock
+from commander.errors import UsageError
 from commander.plugin.testing import FakeContext
-from plugins.pam.tunnel.request import followed_position, position_of
+from commander.wire.records import RecordData
+from plugins.pam.tunnel.request import Wanted, followed_position, plan_tunnel, position_of
 from tests.support.memory_server import MemoryServer
 from tests.support.vaults import first_vault
 
@@ -22,3 +26,14 @@ async def test_a_locked_vault_leaves_its_last_position() -> None:
 
     assert moved.seq > begun.seq
     assert position() == moved
+
+
+@pytest.mark.parametrize("kind", ["pamUser", "pamNetworkConfiguration", "login"])
+async def test_a_record_without_a_target_says_what_it_is(kind: str) -> None:
+    """Told to enable tunneling, its owner would be refused there."""
+    clock = ManualClock()
+    vault = await first_vault(MemoryServer(clock), clock)
+    await vault.create_record(RecordData({"title": "Orders login", "type": kind, "fields": []}))
+
+    with pytest.raises(UsageError, match=f"is a {kind}, not a resource"):
+        plan_tunnel(vault, Wanted("Orders login"))
