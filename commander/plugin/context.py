@@ -142,9 +142,12 @@ class ShellControl(Protocol):
         ...
 
     async def run_file(
-        self, path: str, *, keep_going: bool, dry_run: bool, trust_file: bool
+        self, path: str, *, keep_going: bool, dry_run: bool, trust_file: bool, format: str
     ) -> None:
-        """Run a batch file (`-` is stdin) in this session. Raises the first line's error."""
+        """
+        Run a batch file (`-` is stdin) in this session, its results in this format unless a line
+        asks for another. Raises the first line's error.
+        """
         ...
 
     def quit(self) -> None:

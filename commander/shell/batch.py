@@ -48,9 +48,21 @@ class Batch:
         return self._depth > 0
 
     async def run_file(
-        self, path: str, *, keep_going: bool, dry_run: bool, trust_file: bool
+        self, path: str, *, keep_going: bool, dry_run: bool, trust_file: bool, format: str
     ) -> None:
         """Run a file, or stdin for `-`. Raises the first line's error as LineFailed, or KeptGoing."""
+        before = self._runner.default_format
+        self._runner.default_format = format
+        try:
+            await self._run_file(
+                path, keep_going=keep_going, dry_run=dry_run, trust_file=trust_file
+            )
+        finally:
+            self._runner.default_format = before
+
+    async def _run_file(
+        self, path: str, *, keep_going: bool, dry_run: bool, trust_file: bool
+    ) -> None:
         if path == "-":
             data = await self._context.console.read_stdin(limit=MAX_STDIN)
             name = "standard input"

@@ -32,11 +32,11 @@ class Control:
         return self._history.lines()
 
     async def run_file(
-        self, path: str, *, keep_going: bool, dry_run: bool, trust_file: bool
+        self, path: str, *, keep_going: bool, dry_run: bool, trust_file: bool, format: str
     ) -> None:
         """Run a batch file as part of this session."""
         await self._batch.run_file(
-            path, keep_going=keep_going, dry_run=dry_run, trust_file=trust_file
+            path, keep_going=keep_going, dry_run=dry_run, trust_file=trust_file, format=format
         )
 
     def quit(self) -> None:

@@ -43,6 +43,15 @@ class Runner:
         # The format that errors of the line in hand are shown in.
         self._format = dispatcher.default_format
 
+    @property
+    def default_format(self) -> str:
+        """The form of results and errors of lines that ask for none."""
+        return self._dispatcher.default_format
+
+    @default_format.setter
+    def default_format(self, format: str) -> None:
+        self._dispatcher.default_format = format
+
     def interrupt(self) -> bool:
         """Cancel the running command; False when none is running."""
         if self._current is None or self._current.done():

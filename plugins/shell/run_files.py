@@ -12,4 +12,5 @@ async def run_files(context: Context, arguments: Arguments) -> None:
             keep_going=arguments.flag("keep_going"),
             dry_run=arguments.flag("dry_run"),
             trust_file=arguments.flag("trust_file"),
+            format=arguments.format,
         )

@@ -159,3 +159,19 @@ async def test_a_file_after_a_failure_in_a_session_runs_again(capsys: Captured) 
     await run(shell, "echo fine\n")
 
     assert capsys.readouterr().out == "fine\n"
+
+
+async def test_the_format_of_run_is_that_of_its_lines(capsys: Captured, tmp_path: Path) -> None:
+    """Results and errors are JSON where a line asks for nothing else, and table again after it."""
+    path = tmp_path / "f"
+    path.write_text("version\nversion --format csv\n@fail missing\n")
+    path.chmod(0o600)
+    shell = Shell()
+    await shell.runner.run_line(f"run {path} --format json")
+    await shell.runner.run_line("version")
+
+    shown = capsys.readouterr()
+    assert shown.out.startswith("{\n")
+    assert shown.out.count('"version"') == 1
+    assert '{"error": ' in shown.err
+    assert shell.dispatcher.default_format == "table"

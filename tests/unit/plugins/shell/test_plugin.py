@@ -28,9 +28,9 @@ class Control:
         return ["one", "two", "three"]
 
     async def run_file(
-        self, path: str, *, keep_going: bool, dry_run: bool, trust_file: bool
+        self, path: str, *, keep_going: bool, dry_run: bool, trust_file: bool, format: str
     ) -> None:
-        self.asked.append((path, keep_going, dry_run, trust_file))
+        self.asked.append((path, keep_going, dry_run, trust_file, format))
 
     def quit(self) -> None:
         self.asked.append("quit")
@@ -97,10 +97,13 @@ async def test_version_and_quit(context: FakeContext) -> None:
 
 async def test_run_hands_its_flags_on(context: FakeContext) -> None:
     """Files run in order with the flags of the line."""
-    await run_command(plugin, "run a - --keep-going --trust-file", context)
+    await run_command(plugin, "run a - --keep-going --trust-file --format json", context)
 
     assert isinstance(context.control, Control)
-    assert context.control.asked == [("a", True, False, True), ("-", True, False, True)]
+    assert context.control.asked == [
+        ("a", True, False, True, "json"),
+        ("-", True, False, True, "json"),
+    ]
 
 
 def test_completion_sources(context: FakeContext) -> None:
