@@ -125,6 +125,13 @@ def find_farewell(end: bytes) -> int | None:
     return found if (mark, word) == (_MARK, _WORD) else None
 
 
+def farewell_text(code: int | None) -> str:
+    """A close code of the relay as people read it; None is an end without a word."""
+    if code == PEER_GONE:
+        return "the other side left the relay"
+    return f"the relay closed ({'without a word' if code is None else code})"
+
+
 def may_be_farewell(left: bytes) -> bool:
     """
     Whether bytes at a border of messages are the beginning of a farewell.

@@ -10,7 +10,7 @@ from commander.tunnel.path import KIND_RELAY, STREAM_MESSAGE_BYTES, PathEvents
 from commander.tunnel.transports.carrier_socket import tune
 from commander.tunnel.transports.framing import FrameReader, frame_header
 from commander.tunnel.transports.receive_buffer import receive_buffer
-from commander.wire.relay import PEER_GONE
+from commander.wire.relay import PEER_GONE, farewell_text
 
 _HIGH_MARK: Final = 512 * 1024
 _LOW_MARK: Final = 256 * 1024
@@ -133,7 +133,7 @@ class StreamRelayPath(asyncio.BufferedProtocol):
         # At once, not at the end of the connection: what we still write could break it before.
         code = self._reader.farewell()
         if code is not None:
-            self._lose(f"the relay closed ({code})", gone=code == PEER_GONE)
+            self._lose(farewell_text(code), gone=code == PEER_GONE)
             self._abort_soon()
 
     def _break(self, violation: ProtocolViolation) -> None:

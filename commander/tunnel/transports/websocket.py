@@ -19,7 +19,7 @@ from commander.tunnel.codes import ProtocolViolation
 from commander.tunnel.path import KIND_RELAY, STREAM_MESSAGE_BYTES, PathEvents
 from commander.tunnel.transports.framing import FrameReader, frame_header
 from commander.tunnel.transports.receive_buffer import receive_buffer
-from commander.wire.relay import PEER_GONE
+from commander.wire.relay import PEER_GONE, farewell_text
 
 RELAY_OPTIONS: Final[dict[str, Any]] = {
     "compression": None,
@@ -124,8 +124,8 @@ class WebSocketPath:
             self._lose(violation.message)
             await connection.close(1003)
         except ConnectionClosed as closed:
-            code = closed.rcvd.code if closed.rcvd is not None else "no close frame"
-            self._lose(f"the relay connection closed ({code})", gone=code == PEER_GONE)
+            code = closed.rcvd.code if closed.rcvd is not None else None
+            self._lose(farewell_text(code), gone=code == PEER_GONE)
         finally:
             # Whatever ended the reader, the tunnel must not wait for it.
             self._lose("the relay path stopped")

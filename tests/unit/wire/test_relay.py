@@ -9,9 +9,11 @@ from commander.wire.relay import (
     FAREWELL_BYTES,
     MAX_AUTHORIZATION,
     MAX_CONVERSATION,
+    PEER_GONE,
     PREFIX_LIMIT,
     RelayAnswer,
     RelayPrefix,
+    farewell_text,
     find_farewell,
     may_be_farewell,
     read_answer,
@@ -99,6 +101,13 @@ def test_a_farewell_is_found_at_the_end_only() -> None:
     assert find_farewell(word + b"x") is None
     assert find_farewell(word[1:]) is None
     assert find_farewell(b"x" * FAREWELL_BYTES) is None
+
+
+def test_people_read_no_number_where_there_are_words() -> None:
+    """The far end's leaving is the one that a session shows every day."""
+    assert farewell_text(PEER_GONE) == "the other side left the relay"
+    assert farewell_text(1012) == "the relay closed (1012)"
+    assert farewell_text(None) == "the relay closed (without a word)"
 
 
 @pytest.mark.parametrize("before", [b"", b"\0", b"\0\0", b"\0\0\1"])

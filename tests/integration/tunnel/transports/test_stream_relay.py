@@ -11,7 +11,7 @@ import pytest
 from commander.tunnel.path import STREAM_MESSAGE_BYTES
 from commander.tunnel.transports.framing import frame_header
 from commander.tunnel.transports.stream_relay import StreamRelayPath
-from commander.wire.relay import PEER_GONE, write_farewell
+from commander.wire.relay import PEER_GONE, farewell_text, write_farewell
 from tests.contract.test_paths import Collected
 from tests.support.relay_streams import stream_paths
 from tests.support.tunnels import eventually
@@ -57,7 +57,7 @@ async def test_the_relays_last_word_tells_whether_the_far_end_is_gone(
     for last in (write_farewell(code), frame_header(100) + b"half" + write_farewell(code)):
         seen = await told_by(MESSAGE, last)
         assert seen.messages == [b"first"]
-        assert (seen.lost, seen.gone) == ([f"the relay closed ({code})"], [gone])
+        assert (seen.lost, seen.gone) == ([farewell_text(code)], [gone])
 
 
 async def test_an_end_without_a_word_is_the_relays_own() -> None:
@@ -100,7 +100,7 @@ async def test_a_far_end_that_closes_is_gone() -> None:
         await one.close("done")
         await eventually(lambda: seen[1].lost, "the loss")
         assert (seen[0].lost, seen[0].gone) == (["done"], [False])
-        assert (seen[1].lost, seen[1].gone) == ([f"the relay closed ({PEER_GONE})"], [True])
+        assert (seen[1].lost, seen[1].gone) == ([farewell_text(PEER_GONE)], [True])
         await two.close()
 
 
@@ -122,6 +122,6 @@ async def test_who_is_still_writing_hears_the_relays_last_word() -> None:
         await eventually(lambda: len(seen[0].messages) > 100, "messages")
         one._transport.abort()
         await eventually(lambda: seen[1].lost, "the loss")
-        assert (seen[1].lost, seen[1].gone) == ([f"the relay closed ({PEER_GONE})"], [True])
+        assert (seen[1].lost, seen[1].gone) == ([farewell_text(PEER_GONE)], [True])
         await one.close()
         await two.close()

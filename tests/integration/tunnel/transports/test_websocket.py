@@ -11,6 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from commander.tunnel.path import STREAM_MESSAGE_BYTES
 from commander.tunnel.transports.framing import frame_header
 from commander.tunnel.transports.websocket import RELAY_OPTIONS, WebSocketPath
+from commander.wire.relay import farewell_text
 from tests.contract.test_paths import Collected
 from tests.support.tunnels import eventually, relay
 
@@ -65,7 +66,7 @@ async def test_a_relay_that_dies_is_told_with_its_close_code() -> None:
         for connection in server.connections:
             connection.transport.abort()
         await eventually(lambda: seen[0].lost and seen[1].lost, "the loss")
-        assert seen[0].lost == ["the relay connection closed (no close frame)"]
+        assert seen[0].lost == [farewell_text(None)]
         await asyncio.gather(*(path.close() for path in paths))
 
 
@@ -85,7 +86,7 @@ async def test_the_relays_close_code_tells_whether_the_far_end_is_gone(
         path.start(seen)
         await eventually(lambda: seen.lost, "the loss")
         await path.close()
-    assert (seen.lost, seen.gone) == ([f"the relay connection closed ({code})"], [gone])
+    assert (seen.lost, seen.gone) == ([farewell_text(code)], [gone])
 
 
 async def test_a_relay_that_takes_nothing_does_not_block_and_close_does_not_hang() -> None:
