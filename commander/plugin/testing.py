@@ -90,6 +90,7 @@ class FakeConsole:
         return self.stdin[:limit]
 
     def _answer(self, question: str, flag: str) -> str:
+        assert not question.endswith((":", " ")), "the shell writes the colon"
         if not self.is_interactive:
             raise UsageError(f"{question!r} needs an answer", hint=f"give {flag}")
         self.questions.append(question)

@@ -11,6 +11,7 @@ from commander.plugin.common_flags import all_arguments
 from commander.plugin.parser import positional_at, scan_words
 from commander.plugin.registry import Registry
 from commander.shell.lexer import Word, quote, scan_line
+from commander.shell.output.gate import UNSAFE
 
 Sources = Callable[[ArgumentKind], Iterable[str]]
 
@@ -107,7 +108,8 @@ def _values(argument: Argument, prefix: str, start: int, sources: Sources) -> It
     values = argument.choices if argument.choices else sources(argument.kind)
     folded = prefix.casefold()
     for value in values:
-        if value.casefold().startswith(folded):
+        # What cannot be shown as it is cannot be typed by its looks either: such a name has a UID.
+        if value.casefold().startswith(folded) and not UNSAFE.search(value):
             dashed = value.startswith("-")
             text = f"-- {quote(value)}" if dashed and argument.is_positional else quote(value)
             yield Candidate(text, start, value, "")

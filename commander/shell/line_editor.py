@@ -90,6 +90,11 @@ def _key_bindings() -> KeyBindings:
         else:
             buffer.validate_and_handle()
 
+    # A stopped session would leave its tunnels without a sign of life; unbound, the key is typed.
+    @bindings.add("c-z")
+    def _(event: KeyPressEvent) -> None:
+        event.app.output.bell()
+
     return bindings
 
 

@@ -40,7 +40,7 @@ async def read_join_argument(context: Context, arguments: Arguments, kind: JoinK
         )
         text = given
     else:
-        secret = await context.console.ask_secret("Join string: ", flag="--join-file")
+        secret = await context.console.ask_secret("Join string", flag="--join-file")
         text = secret.reveal_text()
     return read_join(text, kind)
 

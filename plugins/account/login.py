@@ -60,7 +60,7 @@ class Machine:
 async def login(context: Context, arguments: Arguments) -> Result:
     """Unlock the vault of this machine's account, or register a new machine."""
     machine = await _find_machine(context, arguments)
-    password = await read_secret(context, arguments, "password", "Password: ")
+    password = await read_secret(context, arguments, "password", "Password")
     context.console.progress("logging in")
     api = open_api(context, machine.device.server)
     try:
@@ -100,7 +100,7 @@ async def _find_machine(context: Context, arguments: Arguments) -> Machine:
 async def _new_machine(context: Context, arguments: Arguments, email: str) -> Machine:
     email = email or context.config.user
     if not email:
-        email = await context.console.ask("E-mail: ", flag="EMAIL")
+        email = await context.console.ask("E-mail", flag="EMAIL")
     email = normal_email(email)
     path = arguments.text_or_none("account_secret_file")
     text = read_text_file(Path(path), "emergency kit") if path else ""
@@ -119,7 +119,7 @@ async def _new_machine(context: Context, arguments: Arguments, email: str) -> Ma
         secret = find_account_secret(text)
     else:
         typed = await context.console.ask_secret(
-            "Account secret (A1-...): ", flag="--account-secret-file"
+            "Account secret (A1-...)", flag="--account-secret-file"
         )
         secret = AccountSecret.parse(typed.reveal_text())
     device = new_device(

@@ -60,7 +60,7 @@ async def setup(context: Context, arguments: Arguments) -> Result:
     check_files(arguments, "kit_file", "gateway_join_file")
     join = await read_join_argument(context, arguments, "setup")
     given = given_email(arguments)
-    email = normal_email(given or await context.console.ask("E-mail: ", flag="EMAIL"))
+    email = normal_email(given or await context.console.ask("E-mail", flag="EMAIL"))
     server = await learn_joined(join)
     password = await read_new_password(context, arguments)
     context.console.progress("making the account")

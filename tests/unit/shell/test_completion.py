@@ -78,6 +78,14 @@ def test_what_is_offered_reads_back(title: str) -> None:
     assert scan_line(made).statements[-1][-1].literal == title
 
 
+@pytest.mark.parametrize("title", ["a\u202eevil", "a\x1b[2J", "a\nb"])
+def test_b010_names_that_look_otherwise_than_they_are_are_not_offered(title: str) -> None:
+    """Accepted, they would stand in the line raw; such a record has its UID."""
+    found = complete("pam t start a", 13, REGISTRY, lambda kind: [title, "an honest one"])
+
+    assert [candidate.shown for candidate in found] == ["an honest one"]
+
+
 def test_the_cursor_decides_not_the_end_of_the_line() -> None:
     """Only what stands before the cursor counts."""
     candidates = complete("pam tun start", 5, REGISTRY, sources)
