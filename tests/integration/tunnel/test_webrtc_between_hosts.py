@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from commander.tasks import spawn
 from commander.tunnel.transports import sdp
 from tests.integration.tunnel.remote_peer import RemotePeer, start_peer
 from tests.support.namespaces import Lab
@@ -16,17 +16,19 @@ pytestmark = pytest.mark.integration
 
 SIZE = 4 * 1024 * 1024
 STUN_HEAD = "00010008" + "2112a442" + "00" * 12
-# 2,000 packets a second for two seconds, from a machine that has no part in the conversation.
+# 2,000 packets a second until it is ended, from a machine that has no part in the conversation.
 FLOOD = f"""
 import socket, sys, time
 target = sys.argv[1], int(sys.argv[2])
 packets = [bytes.fromhex("{STUN_HEAD}" + kind + "000100000000") for kind in ("0024", "8029", "0006")]
 packets += [b"\\x15\\xfe\\xfd" + bytes(8) + b"\\x00\\x02\\x02\\x28", b"", b"\\x80" * 200]
 out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-for number in range(4000):
+for number in range(1 << 30):
     out.sendto(packets[number % len(packets)], target)
     if number % 20 == 0:
         time.sleep(0.01)
+    if number == 200:
+        print("flooding", flush=True)
 """
 
 
@@ -86,13 +88,17 @@ async def test_flood_of_a_third_host_does_not_disturb(
     wire = await connect(client, gateway)
     targets = [item for item in sdp.from_wire(bytes.fromhex(wire)).candidates if "." in item.host]
     program = [sys.executable, "-c", FLOOD, targets[0].host, str(targets[0].port)]
-    flood = spawn(asyncio.to_thread(lab["stranger"].run, *program), name="flood")
-
-    _, at_gateway = await transfer(client, gateway)
-    await flood
+    began = time.monotonic()
+    flood = lab["stranger"].start(*program)
+    try:
+        await asyncio.to_thread(flood.wait_for_line, "flooding")
+        _, at_gateway = await transfer(client, gateway)
+        flooded_s = time.monotonic() - began
+    finally:
+        await asyncio.to_thread(flood.kill)
 
     assert at_gateway["dropped"] > 50
-    assert at_gateway["log_lines"] <= at_gateway["seconds"] + 1
+    assert at_gateway["log_lines"] <= flooded_s + 1
     assert at_gateway["lag_s"] < 5.0
 
 
@@ -133,4 +139,5 @@ async def test_close_ends_though_the_cable_is_pulled(
     finally:
         lab["client"].plug_in()
 
-    assert closed["seconds"] < 5
+    # The bound ends a hang; it is no measurement.
+    assert closed["seconds"] < 15

@@ -96,7 +96,8 @@ async def test_a_relay_that_restarts_is_a_lost_path_and_the_next_one_works(
     report, _ = await ends.connect(relays)
     await ends.transfer()
 
-    assert max(one["seconds"], other["seconds"]) < 10
+    # The bound ends a hang; it is no measurement.
+    assert max(one["seconds"], other["seconds"]) < 20
     assert not one["gone"]
     assert not other["gone"]
     assert report["route"] == "relay-relay"
@@ -110,4 +111,5 @@ async def test_closing_is_bounded_though_the_relay_is_silent(ends: Ends, relay: 
     closed = await ends.client.do(do="close")
 
     relay.start()
-    assert closed["seconds"] < 10
+    # The bound ends a hang; it is no measurement.
+    assert closed["seconds"] < 20
