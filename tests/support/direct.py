@@ -76,7 +76,11 @@ async def stranger_at(port: int, data: bytes = b"", host: str = "127.0.0.1") -> 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     stranger = socket.socket(family, socket.SOCK_STREAM)
     stranger.setblocking(False)
-    await loop.sock_connect(stranger, (host, port))
-    if data:
-        await loop.sock_sendall(stranger, data)
+    try:
+        await loop.sock_connect(stranger, (host, port))
+        if data:
+            await loop.sock_sendall(stranger, data)
+    except BaseException:
+        stranger.close()
+        raise
     return stranger

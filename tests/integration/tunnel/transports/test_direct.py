@@ -96,9 +96,8 @@ async def watched_port() -> AsyncIterator[tuple[int, list[bytes]]]:
         heard[-1] += await reader.read(4096)
         writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1], heard
-    server.close()
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], heard
 
 
 def crafted(port: int, *, proof: bytes, ticket: Ticket, address: bytes = LOOPBACK) -> bytes:

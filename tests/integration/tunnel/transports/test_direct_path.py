@@ -66,9 +66,10 @@ async def test_our_own_close_is_not_gone(
     await path.close("moved")
     assert seen.gone in ([False], [True])  # the far end's FIN may be first
     other = Collected()
-    again, _ = await direct_paths()
+    again, there = await direct_paths()
     again.start(other)
     await again.close("moved")
+    await there.close()
     assert (other.lost, other.gone) == (["moved"], [False])
 
 
