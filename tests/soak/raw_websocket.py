@@ -158,15 +158,19 @@ async def open_raw(
 ) -> RawSocket:
     """Open a control socket, and say hello unless told otherwise."""
     made = RawSocket(upgrade_request(peer, now), heard)
-    async with asyncio.timeout(OPEN_S):
-        await asyncio.get_running_loop().create_connection(
-            lambda: made,
-            sock=await _connect(port),
-            ssl=context,
-            server_hostname="127.0.0.1",
-            ssl_handshake_timeout=OPEN_S,
-        )
-        await made.opened
+    try:
+        async with asyncio.timeout(OPEN_S):
+            await asyncio.get_running_loop().create_connection(
+                lambda: made,
+                sock=await _connect(port),
+                ssl=context,
+                server_hostname="127.0.0.1",
+                ssl_handshake_timeout=OPEN_S,
+            )
+            await made.opened
+    except BaseException:
+        made.abort()
+        raise
     if greet:
         made.send(encode(Hello("1.2.3", "")))
     return made

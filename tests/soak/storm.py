@@ -46,8 +46,8 @@ async def _run(size: Size) -> list[Figure]:
         router.kill()
         async with asyncio.timeout(GIVE_UP_S):
             await asyncio.gather(*(socket.closed for _, socket in opened))
-    async with router_process(size.folder, count, port) as router:
-        swarm, began = Swarm(router, size), time.monotonic()
+    async with router_process(size.folder, count, port) as router, Swarm(router, size) as swarm:
+        began = time.monotonic()
         turn = asyncio.Semaphore(max(AT_ONCE, count // 4))
         coming = [
             asyncio.ensure_future(_come_back(swarm, one, began, turn, random.Random(rng.random())))

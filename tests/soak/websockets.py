@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from websockets.frames import Frame, Opcode
 
@@ -113,7 +114,7 @@ async def router_process(folder: Path, devices: int, port: int = 0) -> AsyncIter
 
 @dataclass
 class Swarm:
-    """All peers of a run, in this process."""
+    """All peers of a run, in this process; leaving it cuts those that are still connected."""
 
     router: RouterProcess
     size: Size
@@ -123,14 +124,28 @@ class Swarm:
     waiting: dict[bytes, asyncio.Future[float]] = field(default_factory=dict)
     abused: int = 0
     cut: int = 0
+    _open: set[RawSocket] = field(default_factory=set)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        left = list(self._open)
+        for socket in left:
+            socket.abort()
+        async with asyncio.timeout(DEADLINE_S):
+            await asyncio.gather(*(socket.closed for socket in left))
 
     async def open(self, one: Peer, *, greet: bool = True) -> RawSocket:
         """Connect a peer; gateways echo, and devices note when their echo comes."""
         is_gateway = one.principal.kind == "gateway"
-        return await open_raw(
+        socket = await open_raw(
             self.router.port, self.router.context, one, now=time.time(),
             heard=self._echo if is_gateway else self._note, greet=greet,
         )  # fmt: skip
+        self._open.add(socket)
+        socket.closed.add_done_callback(lambda _: self._open.discard(socket))
+        return socket
 
     async def open_many(self, peers: list[Peer]) -> list[tuple[Peer, RawSocket]]:
         """Connect many, some at a time."""
@@ -274,8 +289,10 @@ async def _run(size: Size) -> list[Figure]:
     rng = random.Random(21)
     bad = count // 20
     devices = [peer("device", number) for number in range(count + WARM_UP)]
-    async with router_process(size.folder, len(devices)) as router:
-        swarm = Swarm(router, size)
+    async with (
+        router_process(size.folder, len(devices)) as router,
+        Swarm(router, size) as swarm,
+    ):
         swarm.gateways = [await swarm.open(peer("gateway", n)) for n in range(GATEWAYS)]
         await swarm.open_many(devices[count:])
         before = await router.memory_kib()
