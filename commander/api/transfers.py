@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 
-import httpx
+import httpcore
 
 from commander.api.http import HttpTransport
 from commander.errors import CommanderError, Refused, Unreachable
@@ -56,24 +56,24 @@ class Transfers:
         left = size
         async with self._transport.stream("GET", place, STALL_S, {}, None) as response:
             await _check(response)
-            async for piece in response.aiter_raw(PIECE_BYTES):
+            async for piece in response.aiter_stream():
                 left -= len(piece)
                 if left < 0:
                     raise CommanderError("the server sends more than the attachment has")
                 yield piece
 
 
-async def _check(response: httpx.Response) -> None:
-    if response.status_code in (200, 201):
+async def _check(response: httpcore.Response) -> None:
+    if response.status in (200, 201):
         return
     text = b""
-    async for piece in response.aiter_raw(_ERROR_BYTES):
+    async for piece in response.aiter_stream():
         text = (text + piece)[:_ERROR_BYTES]
         if len(text) == _ERROR_BYTES:
             break
     said = text.decode("utf-8", "replace").strip()[:200]
-    if response.status_code in (403, 404):
+    if response.status in (403, 404):
         raise Refused(f"the server refuses the transfer: {said}", code="transfer-refused")
-    if response.status_code in (408, 503):
+    if response.status in (408, 503):
         raise Unreachable(f"the server cannot take the transfer now: {said}", hint="try again")
-    raise CommanderError(f"the transfer failed with HTTP status {response.status_code}: {said}")
+    raise CommanderError(f"the transfer failed with HTTP status {response.status}: {said}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
-
+from commander.api.connections import FAILED, Connections, read_body
 from commander.api.tls import verified_context
 from commander.errors import SealBroken, Tampered, Unreachable
 from commander.gateway.limits import FETCH_S
@@ -25,16 +24,7 @@ class SecretsManagerClient:
 
     def __init__(self, device: DeviceConfig, *, ca: str, proxy: str = "") -> None:
         self._device = device
-        self._client = httpx.AsyncClient(
-            base_url=f"https://{device.hostname}",
-            verify=verified_context(ca),
-            proxy=proxy or None,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=FETCH_S,
-            headers={"accept-encoding": "identity", "user-agent": "commander"},
-            limits=httpx.Limits(max_connections=8, max_keepalive_connections=2),
-        )
+        self._connections = Connections(device.hostname, verified_context(ca), proxy=proxy)
 
     async def get_secret(self, question: GetSecretRequest) -> GetSecretResponse:
         """Ask for records."""
@@ -58,20 +48,18 @@ class SecretsManagerClient:
 
     async def close(self) -> None:
         """Close the connections; idempotent."""
-        await self._client.aclose()
+        await self._connections.close()
 
     async def _post(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         try:
-            async with self._client.stream(
-                "POST", GET_SECRET, headers=headers, content=body
+            async with self._connections.request(
+                "POST", GET_SECRET, headers=headers, body=body, step_s=FETCH_S
             ) as response:
-                parts = bytearray()
-                async for chunk in response.aiter_raw():
-                    parts += chunk
-                    if len(parts) > MAX_ANSWER_BYTES:
-                        raise Unreachable("the server's answer is too large")
-                return response.status_code, bytes(parts)
-        except httpx.HTTPError as error:
+                answer = await read_body(response, MAX_ANSWER_BYTES)
+        except FAILED as error:
             raise Unreachable(
                 f"server {self._device.hostname} did not answer: {type(error).__name__}"
             ) from error
+        if answer is None:
+            raise Unreachable("the server's answer is too large")
+        return response.status, answer

@@ -262,7 +262,7 @@ def _set_up_logs(directory: Path, *, debug: bool, to_stdout: bool) -> None:
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if debug else logging.INFO)
     # These print whole requests and frames.
-    for name in ("httpx", "httpcore", "websockets", "aioice", "aiortc", "asyncio"):
+    for name in ("httpcore", "websockets", "aioice", "aiortc", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -68,13 +68,13 @@ class Device:
             core.identity.ksm.public, core.identity.ksm_key_id, signer or self.key,
             asked.to_payload(),
         )  # fmt: skip
-        transport = self.server.transport()
+        client = self.server.http()
         try:
-            response = await transport._client.post(
+            response = await client.post(
                 PATH_PREFIX + "get_secret", content=request.body, headers=request.headers
             )
         finally:
-            await transport.close()
+            await client.aclose()
         if response.status_code != 200:
             return response.status_code, response.json()
         return 200, GetSecretResponse.parse(request.open_answer(response.content))

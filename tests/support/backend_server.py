@@ -113,6 +113,14 @@ class BackendServer:
         transport._client.timeout = httpx.Timeout(60)
         return transport
 
+    def http(self) -> httpx.AsyncClient:
+        """A verified client for requests that ours would never send."""
+        return httpx.AsyncClient(
+            base_url=f"https://{self.known.address}",
+            verify=verified_context(self.known.ca),
+            trust_env=False,
+        )
+
     def api(self, caller: Caller | None = None) -> Api:
         """A client."""
         api = Api(self.transport(), self.known, clock=self.clock, caller=caller)

@@ -150,13 +150,13 @@ class RawDevice:
 
     async def send(self, endpoint: str, request: OutgoingRequest) -> tuple[int, Any]:
         """Send a request as it is."""
-        transport = self.world.server.transport()
+        client = self.world.server.http()
         try:
-            response = await transport._client.post(
+            response = await client.post(
                 PATH_PREFIX + endpoint, content=request.body, headers=request.headers
             )
         finally:
-            await transport.close()
+            await client.aclose()
         if response.status_code != 200:
             return response.status_code, response.json()
         opened = request.open_answer(response.content)
@@ -203,23 +203,21 @@ class RawDevice:
 
 async def upload(world: SdkWorld, url: str, content: bytes) -> int:
     """Put bytes where `add_file` said, as SDKs do; the status."""
-    transport = world.server.transport()
+    client = world.server.http()
     try:
-        response = await transport._client.post(
-            path_of(url), data={"version": "1"}, files={"file": content}
-        )
+        response = await client.post(path_of(url), data={"version": "1"}, files={"file": content})
     finally:
-        await transport.close()
+        await client.aclose()
     return response.status_code
 
 
 async def download(world: SdkWorld, url: str) -> tuple[int, bytes]:
     """Get an attachment."""
-    transport = world.server.transport()
+    client = world.server.http()
     try:
-        response = await transport._client.get(path_of(url))
+        response = await client.get(path_of(url))
     finally:
-        await transport.close()
+        await client.aclose()
     return response.status_code, response.content
 
 

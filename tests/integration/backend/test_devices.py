@@ -28,10 +28,10 @@ async def test_forged_signature_wrong_client_and_unknown_endpoint_are_refused(
 
     forged, text = await device.ask(signer=P256PrivateKey.generate())
     unknown, same = await Device(server, bytes(64), key).ask()
-    transport = server.transport()
-    later = await transport._client.post(PATH_PREFIX + "create_secret", content=b"x")
-    none = await transport._client.post(PATH_PREFIX + "nonsense", content=b"x")
-    await transport.close()
+    client = server.http()
+    later = await client.post(PATH_PREFIX + "create_secret", content=b"x")
+    none = await client.post(PATH_PREFIX + "nonsense", content=b"x")
+    await client.aclose()
 
     assert (unbound, forged, unknown) == (403, 403, 403)
     assert text == same
@@ -65,16 +65,16 @@ async def test_request_for_a_key_that_sdks_carry_inside_is_told_ours(
     """So that an SDK without our key says so, instead of trying for ever."""
     identity = server.core.identity
     foreign = P256PrivateKey.generate()
-    transport = server.transport()
+    client = server.http()
     found = []
     for key_id in (10, identity.ksm_key_id):
         request = build_request(foreign.public, key_id, foreign, b"{}")
         found.append(
-            await transport._client.post(
+            await client.post(
                 PATH_PREFIX + "get_secret", content=request.body, headers=request.headers
             )
         )
-    await transport.close()
+    await client.aclose()
 
     assert (found[0].json()["error"], found[0].json()["key_id"]) == ("key", identity.ksm_key_id)
     assert found[1].json()["error"] == "access_denied"

@@ -107,13 +107,11 @@ async def place(world: SdkWorld, device: RawDevice) -> AsyncIterator[str]:
 async def post(
     world: SdkWorld, url: str, body: bytes, kind: str = "multipart/form-data; boundary=cut"
 ) -> int:
-    transport = world.server.transport()
+    client = world.server.http()
     try:
-        response = await transport._client.post(
-            path_of(url), content=body, headers={"content-type": kind}
-        )
+        response = await client.post(path_of(url), content=body, headers={"content-type": kind})
     finally:
-        await transport.close()
+        await client.aclose()
     return response.status_code
 
 
@@ -139,9 +137,9 @@ async def test_addresses_of_nothing_are_refused(world: SdkWorld, place: str) -> 
     """Guessed, cut, of another method."""
     for url in (place[:-1], place + "A", place.rsplit("/", 1)[0] + "/x"):
         assert await post(world, url, HEAD + bytes(100) + TAIL) == 403
-    transport = world.server.transport()
-    response = await transport._client.put(path_of(place), content=b"x")
-    await transport.close()
+    client = world.server.http()
+    response = await client.put(path_of(place), content=b"x")
+    await client.aclose()
     assert response.status_code == 405
 
 
@@ -177,9 +175,9 @@ async def test_missing_file_is_named_and_not_half_served(world: SdkWorld, place:
     for path in world.server.core.files.directory.iterdir():
         path.write_bytes(bytes(99))
 
-    transport = world.server.transport()
-    response = await transport._client.get(path_of(url))
-    await transport.close()
+    client = world.server.http()
+    response = await client.get(path_of(url))
+    await client.aclose()
 
     assert (response.status_code, "missing" in response.text) == (404, True)
     assert sha256(b"") not in response.content

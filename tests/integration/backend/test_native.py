@@ -200,10 +200,10 @@ async def test_store_that_cannot_be_written_answers_503_and_when_to_come_back(
     )  # fmt: skip
     sealed, key = seal_request(server.core.identity.box.public, signed, method="POST", path=path)
     server.core.database._is_broken = True
-    transport = server.transport()
+    client = server.http()
 
-    found = await transport._client.post(path, content=sealed)
-    await transport.close()
+    found = await client.post(path, content=sealed)
+    await client.aclose()
 
     assert (found.status_code, found.headers["retry-after"]) == (503, "5")
     assert open_answer(key, sealed, found.content).code == Code.STORE_UNAVAILABLE
@@ -212,14 +212,13 @@ async def test_store_that_cannot_be_written_answers_503_and_when_to_come_back(
 
 async def test_unknown_path_query_and_method_are_refused_outside(server: BackendServer) -> None:
     """Nothing but the published calls exists, each in one spelling."""
-    transport = server.transport()
-    client = transport._client
+    client = server.http()
     statuses = {
         "none": (await client.post("/api/v1/nothing", content=b"x")).status_code,
         "query": (await client.post("/api/v1/log?x=1", content=b"x")).status_code,
         "slash": (await client.post("/api/v1/log/", content=b"x")).status_code,
         "method": (await client.put("/api/v1/log", content=b"x")).status_code,
     }
-    await transport.close()
+    await client.aclose()
 
     assert statuses == {"none": 404, "query": 400, "slash": 404, "method": 405}

@@ -29,7 +29,7 @@ def test_version_is_quick_and_imports_nothing_heavy(run: Run) -> None:
 
     assert found.stdout.decode() == f"commander {__version__}\n"
     assert found.returncode == 0
-    for name in ("prompt_toolkit", "rich", "httpx", "aiortc", "sqlalchemy", "pluggy"):
+    for name in ("prompt_toolkit", "rich", "httpcore", "aiortc", "sqlalchemy", "pluggy"):
         assert f" {name}\n" not in heavy
 
 
@@ -44,7 +44,7 @@ def test_a_one_shot_imports_no_terminal_library(run: Run) -> None:
     )
 
     assert found.returncode == 0
-    for name in ("prompt_toolkit", "rich", "httpx", "aiortc", "sqlalchemy", "yaml"):
+    for name in ("prompt_toolkit", "rich", "httpcore", "aiortc", "sqlalchemy", "yaml"):
         assert f" {name}\n" not in found.stderr
 
 
