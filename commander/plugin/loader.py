@@ -9,6 +9,7 @@ which is the same list the installation uses.
 from __future__ import annotations
 
 import configparser
+import functools
 import importlib.util
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -42,8 +43,10 @@ def find_plugins(checkout: Path | None) -> list[PluginSource]:
     """
     own: dict[str, PluginSource] = {}
     foreign: dict[str, PluginSource] = {}
+    # A name is parsed out of the distribution's metadata at each look; ours has it for each plugin.
+    name_of = functools.cache(lambda distribution: distribution.name)
     for point in entry_points(group=GROUP):
-        is_own = point.dist is not None and point.dist.name == DISTRIBUTION
+        is_own = point.dist is not None and name_of(point.dist) == DISTRIBUTION
         target = own if is_own else foreign
         target[point.name] = PluginSource(point.name, point.value.partition(":")[0], is_own)
     if checkout is not None:

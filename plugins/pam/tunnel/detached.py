@@ -17,8 +17,8 @@ from commander.files import make_private_directory
 from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 from commander.plugin.results import Exited, Plain, Result, Table
+from plugins.pam.tunnel.listing import SET_COLUMNS
 from plugins.pam.tunnel.opening import error_of_code
-from plugins.pam.tunnel.tunnel_set import COLUMNS
 
 GRACE_S = 10.0
 _END_S = 8.0  # its own end takes up to 5 s
@@ -118,7 +118,7 @@ async def up_in_background(
             if rows is not None:
                 _tell(context, rows, file.name)
                 failed = [int(str(row["exit_code"])) for row in rows if row["exit_code"]]
-                table = Table(COLUMNS, rows)
+                table = Table(SET_COLUMNS, rows)
                 return Exited(failed[0], table) if failed else table
             if has_ended:
                 raise process.failure()

@@ -36,6 +36,21 @@ COLUMNS = (
     Column("file", detail=True),
     Column("since", shape=Shape.TIME, detail=True),
 )
+# Of the tunnels of a file; here, because a start needs them where nothing of the file is read.
+SET_COLUMNS = (
+    Column("name"),
+    Column("record"),
+    Column("remote"),
+    Column("local"),
+    Column("path"),
+    Column("state"),
+    Column("tunnel_id", detail=True),
+    Column("line", detail=True),
+    Column("code", detail=True),
+    Column("error", detail=True),
+    Column("hint", detail=True),
+    Column("exit_code", detail=True),
+)
 
 
 async def list_tunnels(context: Context, arguments: Arguments) -> Table:

@@ -12,9 +12,10 @@ from commander.hosting.host import Hosting, StartOptions
 from commander.hosting.hosted import HostedTunnel, Label
 from commander.hosting.model import TunnelInfo
 from commander.plugin.context import Context
-from commander.plugin.results import Column, Plain, Table
+from commander.plugin.results import Plain, Table
 from commander.tunnel.codes import CloseCode
 from plugins.pam.tunnel.endpoint import local_address
+from plugins.pam.tunnel.listing import SET_COLUMNS
 from plugins.pam.tunnel.opening import (
     DEFAULT_HOST,
     LocalEnd,
@@ -33,21 +34,6 @@ _BURST = 32
 _PER_S = 8.0
 OPEN, ALREADY, WOULD_OPEN = "open", "already open", "would open"
 FAILED, NOT_TRIED, CLOSED_AGAIN = "failed", "not tried", "closed again"
-
-COLUMNS = (
-    Column("name"),
-    Column("record"),
-    Column("remote"),
-    Column("local"),
-    Column("path"),
-    Column("state"),
-    Column("tunnel_id", detail=True),
-    Column("line", detail=True),
-    Column("code", detail=True),
-    Column("error", detail=True),
-    Column("hint", detail=True),
-    Column("exit_code", detail=True),
-)
 
 
 @dataclass
@@ -158,7 +144,7 @@ class TunnelSet:
 
     def table(self) -> Table:
         """One row for each tunnel of the file."""
-        return Table(COLUMNS, [_row(member) for member in self.members])
+        return Table(SET_COLUMNS, [_row(member) for member in self.members])
 
     def _plan_one(self, member: Member, live: Sequence[TunnelInfo], claimed: set[str]) -> None:
         entry = member.entry
