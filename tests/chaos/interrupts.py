@@ -20,10 +20,12 @@ from tests.support.processes import Child, marked_processes
 from tests.support.product import FOLDER, PASSWORD, Product, User
 from tests.support.waiting import until
 
-END_S = 15.0
+END_S = 30.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Before our first line runs the interpreter handles Ctrl-C itself, and says so with a trace.
-STARTING = ("init_import_site", "from commander.launch.shell import main")
+STARTING = (
+    "init_import_site", "    import re\n", "    import sys\n", "from commander.launch.shell import main",
+)  # fmt: skip
 START = ("pam", "tunnel", "start", RECORD, "--new")
 Words = Callable[[User, int], list[str]]
 

@@ -131,7 +131,7 @@ class Host:
         """End the programs that were started here."""
         for child in reversed(self.children):
             with contextlib.suppress(AssertionError):
-                child.stop(deadline_s=10.0)
+                child.stop()
 
     def ip(self, *words: str) -> None:
         """Configure this host's network with iproute2."""

@@ -80,6 +80,7 @@ class Child:
         self.popen = popen
         self.lines: list[str] = []
         self._news = threading.Condition()
+        self._is_silent = False  # all that it will ever say was read
         self._reader = threading.Thread(target=self._read, name=f"read {name}", daemon=True)
         self._reader.start()
 
@@ -115,13 +116,13 @@ class Child:
                         return found
                 seen = len(self.lines)
                 left = end - time.monotonic()
-                if left <= 0 or not self._reader.is_alive():
+                if left <= 0 or self._is_silent:
                     break
                 self._news.wait(left)
-        if not self._reader.is_alive():
+        if self._is_silent:
             # Its output ends a moment before it does.
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.popen.wait(1.0)
+                self.popen.wait(5.0)
         why = "still runs" if self.is_running else f"ended with status {self.popen.returncode}"
         raise NeverHappened(
             f"{self.name} never said {pattern!r} and {why}; it said:\n{self.output}"
@@ -154,7 +155,8 @@ class Child:
             raise NeverHappened(
                 f"{self.name} still runs after {deadline_s:g} s; it said:\n{self.output}"
             ) from None
-        self._reader.join(1.0)
+        # What it said last is read a moment later; a child of its own may hold the pipe for good.
+        self._reader.join(5.0)
         return status
 
     def stop(self, *, deadline_s: float = DEADLINE_S) -> int:
@@ -184,6 +186,7 @@ class Child:
                         self.lines.append(raw.decode(errors="replace").rstrip("\n"))
                     self._news.notify_all()
         with self._news:
+            self._is_silent = True
             self._news.notify_all()
 
 
@@ -196,7 +199,7 @@ class Family:
             server.wait_for_line("listening on")
     """
 
-    def __init__(self, *, grace_s: float = 10.0) -> None:
+    def __init__(self, *, grace_s: float = 30.0) -> None:
         self.grace_s = grace_s  # how long descendants may take to follow a child that ended
         self.mark = secrets.token_hex(8)
         self.variables: dict[str, str] = {}  # what every program of the family sees besides
@@ -273,7 +276,7 @@ class Family:
         """Stop the children, newest first; one that does not listen is killed."""
         for child in reversed(self.children):
             with contextlib.suppress(NeverHappened):
-                child.stop(deadline_s=10.0)
+                child.stop()
 
     def close(self) -> None:
         """Stop the children and kill what they left behind; never raises for a child that ended badly."""

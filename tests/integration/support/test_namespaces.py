@@ -11,12 +11,14 @@ import pytest
 from tests.support import namespaces
 from tests.support.namespaces import Host, Lab
 from tests.support.processes import Child
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
 SERVE = "import socket; s = socket.create_server(('', 7000)); print('ready', flush=True); "
 SERVE += "[s.accept() for _ in iter(int, 1)]"
-CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], 7000), timeout=1)"
+# Long enough that a first packet which the bridge has lost is repeated.
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], 7000), timeout=4)"
 
 
 @pytest.fixture(scope="module")
@@ -102,16 +104,20 @@ def test_failure_inside_leaves_nothing_behind() -> None:
 def test_labs_of_killed_runs_are_removed() -> None:
     """The next lab removes what a run that was killed could not; living runs keep theirs."""
     script = (
-        "import os; from tests.support.namespaces import Lab; lab = Lab('left'); lab.__enter__();"
-        "print(lab['left'].namespace, flush=True); os._exit(9)"
+        "from tests.support.namespaces import Lab; lab = Lab('left'); lab.__enter__();"
+        "print(lab['left'].namespace, flush=True); input()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=dict(os.environ)
-    )
-    namespace = done.stdout.strip()
-    assert Path("/run/netns", namespace).exists()
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ),
+    ) as left:  # fmt: skip
+        assert left.stdout is not None
+        namespace = left.stdout.readline().strip()
+        # Once it is killed, a lab of another test process may be the one that removes it.
+        assert Path("/run/netns", namespace).exists()
+        left.kill()
 
     with Lab("mine") as lab:
-        assert not Path("/run/netns", namespace).exists()
+        until(lambda: not Path("/run/netns", namespace).exists(), "the abandoned host gone")
         namespaces.remove_abandoned()
         assert Path("/run/netns", lab["mine"].namespace).exists()
