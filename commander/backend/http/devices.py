@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -28,7 +29,7 @@ from commander.backend.services.devices.update_secret import (
     rollback_secret_update,
     update_secret,
 )
-from commander.backend.services.get_secret import get_secret
+from commander.backend.services.get_secret import aside_when_large, get_secret
 from commander.errors import CommanderError, InvalidInput, Refused
 from commander.ksm import writes
 from commander.ksm.errors import DeviceRefused, ErrorAnswer, ErrorCode, answer_for
@@ -91,7 +92,8 @@ class DeviceEndpoint:
             payload = await get_folders(core, client)
         else:
             payload = await self._write(opened, endpoint, address, _origin(request))
-        return Response(opened.seal_answer(payload), media_type="application/octet-stream")
+        sealed = await aside_when_large(len(payload), partial(opened.seal_answer, payload))
+        return Response(sealed, media_type="application/octet-stream")
 
     async def _write(
         self, opened: OpenedRequest, endpoint: str, address: str, origin: str

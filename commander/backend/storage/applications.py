@@ -13,6 +13,8 @@ from commander.backend.storage import changes
 from commander.backend.storage.tables import application_keys, applications
 from commander.wire.calls import ApplicationFolderKey, ApplicationRow, NewApplication
 
+_BATCH = 500
+
 
 @dataclass(frozen=True)
 class StoredApplication:
@@ -30,6 +32,18 @@ async def find(connection: AsyncConnection, application: str) -> StoredApplicati
     query = select(applications).where(applications.c.application == application)
     row = (await connection.execute(query)).first()
     return StoredApplication(**row._mapping) if row else None
+
+
+async def find_all(
+    connection: AsyncConnection, wanted: Collection[str]
+) -> dict[str, StoredApplication]:
+    """The rows of these applications."""
+    found: dict[str, StoredApplication] = {}
+    for batch in _batches(wanted):
+        query = select(applications).where(applications.c.application.in_(batch))
+        for row in await connection.execute(query):
+            found[row.application] = StoredApplication(**row._mapping)
+    return found
 
 
 async def put(connection: AsyncConnection, new: NewApplication) -> None:
@@ -68,12 +82,24 @@ async def put_key(connection: AsyncConnection, key: ApplicationFolderKey) -> Non
 
 async def keys_of(connection: AsyncConnection, application: str) -> list[ApplicationFolderKey]:
     """All folder keys of an application, by folder and epoch."""
-    query = (
-        select(application_keys)
-        .where(application_keys.c.application == application)
-        .order_by(application_keys.c.folder, application_keys.c.epoch)
-    )
-    return [ApplicationFolderKey(**row._mapping) for row in await connection.execute(query)]
+    return (await keys_of_all(connection, [application])).get(application, [])
+
+
+async def keys_of_all(
+    connection: AsyncConnection, wanted: Collection[str]
+) -> dict[str, list[ApplicationFolderKey]]:
+    """All folder keys by application, each by folder and epoch."""
+    found: dict[str, list[ApplicationFolderKey]] = {}
+    for batch in _batches(wanted):
+        query = (
+            select(application_keys)
+            .where(application_keys.c.application.in_(batch))
+            .order_by(application_keys.c.folder, application_keys.c.epoch)
+        )
+        for row in await connection.execute(query):
+            key = ApplicationFolderKey(**row._mapping)
+            found.setdefault(key.application, []).append(key)
+    return found
 
 
 async def changed(
@@ -99,3 +125,8 @@ async def row_of(connection: AsyncConnection, stored: StoredApplication) -> Appl
     return ApplicationRow(
         stored.application, stored.data, tuple(keys), stored.owner_key, stored.revision
     )
+
+
+def _batches(wanted: Collection[str]) -> list[list[str]]:
+    ordered = sorted(wanted)
+    return [ordered[start : start + _BATCH] for start in range(0, len(ordered), _BATCH)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commander.backend.storage.tables import clients
 from commander.wire.calls import ClientRow, NewClient
+
+_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,19 @@ async def find(connection: AsyncConnection, client_id: str) -> StoredClient | No
     query = select(clients).where(clients.c.client_id == client_id)
     row = (await connection.execute(query)).first()
     return StoredClient(**row._mapping) if row else None
+
+
+async def find_all(
+    connection: AsyncConnection, client_ids: Collection[str]
+) -> dict[str, StoredClient]:
+    """The clients with these ids, by id."""
+    found: dict[str, StoredClient] = {}
+    wanted = sorted(client_ids)
+    for start in range(0, len(wanted), _BATCH):
+        query = select(clients).where(clients.c.client_id.in_(wanted[start : start + _BATCH]))
+        for row in await connection.execute(query):
+            found[row.client_id] = StoredClient(**row._mapping)
+    return found
 
 
 async def of_application(connection: AsyncConnection, application: str) -> list[StoredClient]:

@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, event
-from sqlalchemy.engine import URL
+from sqlalchemy import Connection, Engine, Executable, create_engine, event
+from sqlalchemy.engine import URL, CursorResult
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from commander.authority.refusals import Code
 from commander.errors import Refused
@@ -28,7 +29,9 @@ from commander.tasks import spawn
 _log = logging.getLogger(__name__)
 BUSY_TIMEOUT_MS = 5_000
 READERS = 12
+THREADS = 2
 WRITE_WAIT_S = 20.0
+_T = TypeVar("_T")
 _PRAGMAS = {
     "journal_mode": "WAL",
     "synchronous": "FULL",
@@ -69,6 +72,8 @@ class Database:
         # write `aside`: what was read when it had the same value is still what the store says.
         self.generation = 0
         self._engine = _make_engine(path)
+        self._at_once = _make_sync_engine(path)
+        self._threads = ThreadPoolExecutor(THREADS, "store")
         self._writing = asyncio.Lock()
         self._is_broken = False
         self.faults = 0
@@ -83,6 +88,30 @@ class Database:
         with self._faults_mapped():
             async with self._engine.connect() as connection, connection.begin():
                 yield connection
+
+    async def read(self, load: Callable[[AsyncConnection], Coroutine[Any, Any, _T]]) -> _T:
+        """
+        What `load` reads from a snapshot, from beginning to end in one thread.
+
+        `reading` crosses between threads some four times a statement, and a busy loop lets each
+        crossing wait: this one is for what many wait for, or for many rows. `load` may await
+        its connection's `execute` and nothing else, and changes nothing of anybody's.
+        Raises Refused(store-unavailable).
+        """
+        with self._faults_mapped():
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self._read_now, load)
+
+    def _read_now(self, load: Callable[[AsyncConnection], Coroutine[Any, Any, _T]]) -> _T:
+        with self._at_once.connect() as connection, connection.begin():
+            work = load(cast("AsyncConnection", _Snapshot(connection)))
+            try:
+                work.send(None)
+            except StopIteration as end:
+                return cast("_T", end.value)
+            finally:
+                work.close()
+        raise RuntimeError("a reader in a thread waited for something else than the store")
 
     @asynccontextmanager
     async def transaction(self, *, aside: bool = False) -> AsyncIterator[Transaction]:
@@ -110,6 +139,8 @@ class Database:
         """Wait for the write under way and close every connection."""
         async with self._writing:
             await self._engine.dispose()
+            await asyncio.to_thread(self._threads.shutdown)
+            self._at_once.dispose()
 
     @contextmanager
     def _faults_mapped(self) -> Iterator[None]:
@@ -157,6 +188,16 @@ class Database:
         transaction.committed()
 
 
+class _Snapshot:
+    """A connection whose `execute` is there at once, for those who expect an asynchronous one."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def execute(self, statement: Executable) -> CursorResult[Any]:
+        return self._connection.execute(statement)
+
+
 async def _finish(work: Coroutine[Any, Any, None]) -> None:
     """Await a coroutine to its end even when the caller is cancelled meanwhile."""
     task = spawn(work, name="commit")
@@ -181,6 +222,16 @@ def _make_engine(path: Path) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def _make_sync_engine(path: Path) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite+pysqlite", database=str(path)), poolclass=QueuePool, pool_size=THREADS,
+        max_overflow=0, connect_args={"check_same_thread": False}, hide_parameters=True,
+    )  # fmt: skip
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
     return engine
 
 

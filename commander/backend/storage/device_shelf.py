@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,6 +24,7 @@ from commander.backend.storage.clients import StoredClient
 from commander.backend.storage.database import Database
 from commander.backend.storage.objects import RECORDS, Head
 from commander.ksm.payloads import MAX_RECORDS, RenderedRecord
+from commander.tasks import spawn
 from commander.wire.seals import read_record_seal
 
 MOST_BYTES = 96 * 1024 * 1024
@@ -30,7 +32,8 @@ MOST_FACTS = 20_000
 # Beyond this the shelf is cleared rather than followed: a new share renews a whole folder.
 MOST_FOLLOWED = 500
 _NEWEST = 2**62
-_T = TypeVar("_T")
+# What a fact is about: ("client", id), ("frame", application), ("files", records).
+_Key = tuple[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,32 @@ class Frame:
 Records = dict[str, Shelved]
 
 
+@dataclass(frozen=True)
+class _News:
+    """
+    What changed up to `cursor`; None when it is more than worth following.
+
+    Of the changed ones, `here` are alive in folders that are held, and `fresh` is what to send of them;
+    `wanted` are the records of a folder that was asked for and is not held.
+    """
+
+    cursor: int
+    changed: list[Head] | None
+    here: list[Head]
+    fresh: Records
+    wanted: Records | None
+
+
 class DeviceShelf:
     """One for the whole server."""
 
     def __init__(self, database: Database, most_bytes: int = MOST_BYTES) -> None:
         self._database = database
         self._most_bytes = most_bytes
-        self._facts: dict[object, object] = {}
+        self._facts: dict[_Key, Any] = {}
         self._facts_generation = 0
+        self._asked: dict[_Key, asyncio.Future[Any]] = {}
+        self._reader: asyncio.Task[None] | None = None
         self._folders: OrderedDict[str, Records] = OrderedDict()
         self._places: dict[str, str] = {}
         self._bytes = 0
@@ -69,30 +90,21 @@ class DeviceShelf:
 
     async def client(self, client_id: str) -> StoredClient | None:
         """The client with this id."""
-        # Before the snapshot begins: what a later commit wrote must not pass for newer than it is.
-        generation = self._database.generation
-
-        async def load(connection: AsyncConnection) -> StoredClient | None:
-            found = await clients.find(connection, client_id)
-            if found is not None:
-                # What is asked for next, while there is a snapshot at hand.
-                key = ("frame", found.application)
-                if key not in self._facts:
-                    self._keep(key, await _load_frame(connection, found.application), generation)
-            return found
-
-        return await self._fact(("client", client_id), load)
+        found: StoredClient | None = await self._fact(("client", client_id))
+        return found
 
     async def frame(self, application: str) -> Frame:
         """An application and its folder keys."""
-        return await self._fact(("frame", application), lambda c: _load_frame(c, application))
+        found: Frame = await self._fact(("frame", application))
+        return found
 
     async def files(self, records: Collection[str]) -> dict[str, list[StoredAttachment]]:
         """Attachments by record."""
         wanted = frozenset(records)
         if not wanted:
             return {}
-        return await self._fact(("files", wanted), lambda c: attachments.of_records(c, wanted))
+        found: dict[str, list[StoredAttachment]] = await self._fact(("files", wanted))
+        return found
 
     async def folders(self, wanted: Iterable[str]) -> dict[str, Records]:
         """The living records of these folders."""
@@ -107,22 +119,46 @@ class DeviceShelf:
             found[folder] = known
         return found
 
-    async def _fact(self, key: object, load: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
+    async def _fact(self, key: _Key) -> Any:
         generation = self._database.generation
         if generation != self._facts_generation or len(self._facts) >= MOST_FACTS:
             self._facts.clear()
             self._facts_generation = generation
         if key in self._facts:
-            return self._facts[key]  # type: ignore[return-value]  # stored below under the same key
-        async with self._database.reading() as connection:
-            value = await load(connection)
-        self._keep(key, value, generation)
-        return value
+            return self._facts[key]
+        asked = self._asked.get(key)
+        if asked is None:
+            asked = self._asked[key] = asyncio.get_running_loop().create_future()
+            if self._reader is None or self._reader.done():
+                self._reader = spawn(self._read_facts(), name="device-shelf")
+        # Others may wait for the same: who gives up must not take it from them.
+        return await asyncio.shield(asked)
 
-    def _keep(self, key: object, value: object, generation: int) -> None:
-        # Read while somebody wrote it may be of either side of the commit: good for once.
-        if self._database.generation == generation == self._facts_generation:
-            self._facts[key] = value
+    async def _read_facts(self) -> None:
+        """
+        Read for everybody who waits at once, as often as there is somebody.
+
+        After a commit all clients ask anew: one by one they waited for each other's turns at the store.
+        """
+        while self._asked:
+            asked, self._asked = self._asked, {}
+            # Before the snapshot begins: what a later commit wrote must not pass for newer than it is.
+            generation = self._database.generation
+            try:
+                found = await self._database.read(partial(_load_facts, keys=list(asked)))
+            except Exception as error:  # noqa: BLE001  it is for those who wait
+                _fail(asked.values(), error)
+                continue
+            except BaseException:
+                for waiting in asked.values():
+                    waiting.cancel()
+                raise
+            # Read while somebody wrote it may be of either side of the commit: good for once.
+            if self._database.generation == generation == self._facts_generation:
+                self._facts.update(found)
+            for key, waiting in asked.items():
+                if not waiting.done():
+                    waiting.set_result(found[key])
 
     async def _fetch(self, folder: str) -> Records:
         async with self._turn:
@@ -131,28 +167,25 @@ class DeviceShelf:
             if known is not None and self._generation == generation:
                 # Somebody else fetched it while this one waited.
                 return known
-            async with self._database.reading() as connection:
-                await self._follow(connection, await changes.cursor(connection))
-                known = self._folders.get(folder)
-                if known is None:
-                    known = await _load_folder(connection, folder)
-                    self._put(folder, known)
+            known = await self._take_news(folder)
+            while known is None:
+                # The news of other folders pushed this one off the shelf.
+                known = await self._take_news(folder)
             self._generation = generation
             return known
 
-    async def _follow(self, connection: AsyncConnection, cursor: int) -> None:
-        if cursor == self._cursor:
-            return
-        heads = await RECORDS.changed_anywhere(
-            connection, since=self._cursor, count=MOST_FOLLOWED + 1
-        )
-        if len(heads) > MOST_FOLLOWED:
+    async def _take_news(self, folder: str) -> Records | None:
+        load = partial(_load_news, since=self._cursor, held=frozenset(self._folders), wanted=folder)
+        news = await self._database.read(load)
+        if news.changed is None:
             self._clear()
         else:
-            here = [head for head in heads if head.folder in self._folders and not head.deleted]
-            fresh = await _load(connection, here)
-            self._replace({head.uid for head in heads}, here, fresh)
-        self._cursor = cursor
+            self._replace({head.uid for head in news.changed}, news.here, news.fresh)
+        self._cursor = news.cursor
+        if news.wanted is None:
+            return self._folders.get(folder)
+        self._put(folder, news.wanted)
+        return news.wanted
 
     def _replace(self, gone: Collection[str], here: Iterable[Head], fresh: Records) -> None:
         # Readers may still be at the old dictionary of a folder: it is exchanged, not changed.
@@ -186,10 +219,48 @@ class DeviceShelf:
         self._bytes = 0
 
 
-async def _load_frame(connection: AsyncConnection, application: str) -> Frame:
-    stored = await applications.find(connection, application)
-    keys = await applications.keys_of(connection, application)
-    return Frame(stored, {key.folder: key.key for key in keys})
+def _fail(waiting: Iterable[asyncio.Future[Any]], error: Exception) -> None:
+    for one in waiting:
+        if not one.done():
+            one.set_exception(error)
+            # Whoever waited may have given up: then nobody looks at it.
+            one.exception()
+
+
+async def _load_facts(connection: AsyncConnection, keys: Collection[_Key]) -> dict[_Key, Any]:
+    """What is behind these keys, and the applications of the clients: they are asked for next."""
+    found: dict[_Key, Any] = {}
+    for key in keys:
+        if key[0] == "files":
+            found[key] = await attachments.of_records(connection, key[1])
+    names = {key[1] for key in keys if key[0] == "client"}
+    known = await clients.find_all(connection, names)
+    found |= {("client", name): known.get(name) for name in names}
+    frames = {key[1] for key in keys if key[0] == "frame"}
+    frames |= {client.application for client in known.values()}
+    rows = await applications.find_all(connection, frames)
+    folder_keys = await applications.keys_of_all(connection, frames)
+    for name in frames:
+        keys_of = {key.folder: key.key for key in folder_keys.get(name, [])}
+        found["frame", name] = Frame(rows.get(name), keys_of)
+    return found
+
+
+async def _load_news(
+    connection: AsyncConnection, *, since: int, held: frozenset[str], wanted: str
+) -> _News:
+    cursor = await changes.cursor(connection)
+    changed: list[Head] | None = []
+    if cursor != since:
+        changed = await RECORDS.changed_anywhere(connection, since=since, count=MOST_FOLLOWED + 1)
+        if len(changed) > MOST_FOLLOWED:
+            changed = None
+    here = [head for head in changed or () if head.folder in held and not head.deleted]
+    fresh = await _load(connection, here)
+    is_held = wanted in held and changed is not None
+    return _News(
+        cursor, changed, here, fresh, None if is_held else await _load_folder(connection, wanted)
+    )
 
 
 def _size(records: Records) -> int:

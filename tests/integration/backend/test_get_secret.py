@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from keeper_secrets_manager_core.storage import (  # type: ignore[import-untyped
     InMemoryKeyValueStorage,
 )
 
+from commander.backend.services.get_secret import LARGE_BYTES, aside_when_large
 from commander.crypto.encoding import to_base64url
 from commander.ksm.keys import P256PrivateKey
 from commander.wire.records import RecordData
@@ -152,3 +154,11 @@ async def test_official_sdk_binds_and_reads(
     assert record.field("password", single=True) == "pass wörd"
     with pytest.raises(KeeperError):
         await asyncio.to_thread(read, InMemoryKeyValueStorage())
+
+
+async def test_large_answers_are_computed_aside() -> None:
+    """Ten thousand records keep nobody else waiting; a small answer is not worth a thread."""
+    here = threading.get_ident()
+
+    assert await aside_when_large(LARGE_BYTES, threading.get_ident) == here
+    assert await aside_when_large(LARGE_BYTES + 1, threading.get_ident) != here

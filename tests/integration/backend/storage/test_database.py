@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import column, event, select
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commander.authority.refusals import Code
 from commander.backend.core import Core
@@ -120,6 +122,43 @@ async def test_disk_that_fails_to_sync_stops_all_writing(core: Core) -> None:
             begun.append(True)
     assert not begun
     assert await cursor(core) == 0
+
+
+async def test_reader_in_a_thread_sees_one_snapshot_and_waits_for_nothing_else(core: Core) -> None:
+    """A commit in between is not seen; awaiting anything but the store is a fault of ours."""
+    began, go_on = threading.Event(), threading.Event()
+
+    async def twice(connection: AsyncConnection) -> tuple[int, int]:
+        first = await changes.cursor(connection)
+        began.set()
+        assert go_on.wait(60)
+        return first, await changes.cursor(connection)
+
+    reader = asyncio.create_task(core.database.read(twice))
+    assert await asyncio.to_thread(began.wait, 60)
+    async with core.database.transaction() as transaction:
+        await changes.reserve(transaction.connection, 3)
+    go_on.set()
+
+    assert await reader == (0, 0)
+    assert await core.database.read(changes.cursor) == 3
+
+    async def wait(connection: AsyncConnection) -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="waited for something else"):
+        await core.database.read(wait)
+
+
+async def test_fault_of_a_reader_in_a_thread_is_told_like_any_other(core: Core) -> None:
+    """Without the driver's words."""
+
+    async def fail(connection: AsyncConnection) -> None:
+        await connection.execute(select(column("no_such_thing")))
+
+    with refused(Code.STORE_UNAVAILABLE):
+        await core.database.read(fail)
+    assert core.database.faults == 1
 
 
 async def test_full_disk_refuses_whole_commits_and_recovers_with_space(small_disk: Path) -> None:

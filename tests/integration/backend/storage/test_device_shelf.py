@@ -7,14 +7,17 @@ import json
 from collections.abc import Collection
 
 import pytest
+from sqlalchemy import create_engine, event
 
+from commander.authority.refusals import Code
 from commander.backend.core import Core
-from commander.backend.storage import attachments
+from commander.backend.storage import attachments, clients
 from commander.backend.storage.attachments import StoredAttachment
 from commander.backend.storage.device_shelf import MOST_FOLLOWED, DeviceShelf, Frame
 from commander.backend.storage.objects import RECORDS, NewRevision
 from commander.codec import encode
 from commander.ids import DeviceUid, FolderUid, RecordUid, new_uid
+from commander.wire.calls import NewClient
 from commander.wire.seals import RecordSeal, RecordVersion, Signed
 
 pytestmark = pytest.mark.integration
@@ -91,14 +94,49 @@ async def test_nothing_is_asked_of_the_store_while_nothing_changes(core: Core) -
         )  # fmt: skip
 
     first = await ask()
-    readers = core.database._engine
-    core.database._engine = None  # type: ignore[assignment]  # whoever asks the store fails
+    readers = core.database._at_once
+    core.database._at_once = None  # type: ignore[assignment]  # whoever asks the store fails
     again = await ask()
-    core.database._engine = readers
+    core.database._at_once = readers
 
     assert first == again == ({a: 1}, None, Frame(None, {}), {})
     await put(core, revision(a, ONE, 2))
     assert await seen(shelf, [ONE]) == {a: 2}
+
+
+async def test_those_who_ask_at_once_are_answered_by_one_read(core: Core) -> None:
+    """A commit makes every client ask anew; one who gives up takes nothing from the others."""
+    reads: list[int] = []
+    event.listen(core.database._at_once, "begin", lambda _: reads.append(1))
+    application = new_uid()
+    async with core.database.transaction() as transaction:
+        for number in range(40):
+            new = NewClient(f"{number:088}", application, "client", "", b"", b"", b"k", 0, 0, False)
+            await clients.add(transaction.connection, new, now=1)
+    reads.clear()
+
+    waiting = [asyncio.create_task(core.shelf.client(f"{number:088}")) for number in range(41)]
+    await asyncio.sleep(0)
+    waiting.pop(0).cancel()
+    found = await asyncio.gather(*waiting)
+
+    assert [one.client_id if one else "" for one in found] == (
+        [*(f"{number:088}" for number in range(1, 40)), ""]
+    )
+    assert await core.shelf.frame(application) == Frame(None, {})
+    assert reads == [1]
+
+
+async def test_fault_of_the_store_reaches_all_who_asked_and_no_one_later(core: Core) -> None:
+    """The next question is asked of the store again."""
+    engine = core.database._at_once
+    core.database._at_once = create_engine("sqlite:////nowhere/server.db")
+    waiting = [asyncio.create_task(core.shelf.client("nobody")) for _ in range(3)]
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    core.database._at_once = engine
+
+    assert [getattr(one, "code", None) for one in found] == [Code.STORE_UNAVAILABLE] * 3
+    assert await core.shelf.client("nobody") is None
 
 
 async def test_readers_and_writers_at_once_end_with_the_truth(core: Core) -> None:
@@ -132,6 +170,18 @@ async def test_shelf_is_bounded(core: Core) -> None:
         assert await seen(shelf, [ONE]) == {a: 1}
         assert await seen(shelf, [OTHER]) == {b: 1}
     assert list(shelf._folders) == [OTHER]
+
+
+async def test_news_that_push_the_wanted_folder_off_the_shelf_do_not_hide_it(core: Core) -> None:
+    """Another folder grew, and both do not fit any more."""
+    shelf = DeviceShelf(core.database, most_bytes=600)
+    a = new_uid()
+    await put(core, revision(a, ONE, 1), revision(new_uid(), OTHER, 1))
+    assert len(await seen(shelf, [ONE, OTHER])) == 2
+
+    await put(core, *(revision(new_uid(), OTHER, 1) for _ in range(3)))
+
+    assert await seen(shelf, [ONE]) == {a: 1}
 
 
 async def test_record_knows_whether_it_has_attachments(core: Core) -> None:
