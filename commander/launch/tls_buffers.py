@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from asyncio import sslproto
-from typing import Final, overload
+from typing import Any, Final, overload
 
 _BUFFER_BYTES: Final = 256 * 1024
 _NAMES: Final = ("_ssl_buffer", "_ssl_buffer_view")
+_COPIES: Final = ("_incoming", "write", "_ssl_buffer_view")
 
 
 class _Shared(threading.local):
@@ -40,7 +41,7 @@ class _Buffer:
         """What asyncio allocates for the connection is let go."""
 
 
-def share_tls_buffers() -> bool:
+def share_tls_buffers(protocol: type[Any] = sslproto.SSLProtocol) -> bool:
     """
     Let all TLS connections of asyncio receive into one buffer; call before the first of them.
 
@@ -48,12 +49,17 @@ def share_tls_buffers() -> bool:
     quarters of what an idle tunnel or WebSocket costs. What is received is copied out of the buffer
     before anything else is read (SSLProtocol.buffer_updated), so one is enough; a smaller one for
     each would cost bulk 5 to 8 % more processor time. Tells whether this asyncio could be told: its
-    class is not public, and is left alone unless it looks as it does in Python 3.11 to 3.13.
+    class is not public, and is left alone unless it looks as it does in Python 3.11 to 3.15.
     """
-    protocol = sslproto.SSLProtocol
-    known = set(protocol.__init__.__code__.co_names)
-    if getattr(protocol, "max_size", 0) != _BUFFER_BYTES or not known.issuperset(_NAMES):
+    if getattr(protocol, "max_size", 0) != _BUFFER_BYTES:
+        return False
+    if not _uses(protocol, "__init__", _NAMES) or not _uses(protocol, "buffer_updated", _COPIES):
         return False
     for name in _NAMES:
         setattr(protocol, name, _Buffer(name))
     return True
+
+
+def _uses(protocol: type[Any], method: str, names: tuple[str, ...]) -> bool:
+    code = getattr(getattr(protocol, method, None), "__code__", None)
+    return code is not None and set(code.co_names).issuperset(names)

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from commander.launch.tls_buffers import share_tls_buffers
+
 pytestmark = pytest.mark.integration
 
 # Connections between two ends in one process; each sends its own bytes, all at once, then all rest.
@@ -80,3 +82,24 @@ def kib_of_a_connection(mode: str) -> int:
 def test_idle_connections_hold_no_buffer_of_their_own() -> None:
     """Both ends together save more than 400 KiB; interleaved transfers arrive unharmed."""
     assert kib_of_a_connection("share") + 400 < kib_of_a_connection("leave")
+
+
+class Changed:
+    """A TLS protocol of some later Python that hands its buffer on instead of copying from it."""
+
+    max_size = 256 * 1024
+
+    def __init__(self) -> None:
+        self._ssl_buffer = bytearray(self.max_size)
+        self._ssl_buffer_view = memoryview(self._ssl_buffer)
+
+    def buffer_updated(self, count: int) -> memoryview:
+        """Keep what came for later."""
+        return self._ssl_buffer_view[:count]
+
+
+def test_a_protocol_that_works_otherwise_is_left_alone() -> None:
+    """Two connections whose bytes wait in the buffer must not share one."""
+    assert not share_tls_buffers(Changed)
+
+    assert Changed()._ssl_buffer is not Changed()._ssl_buffer
