@@ -38,7 +38,7 @@ from commander.launch.server_router import RouterGate
 from commander.launch.tls_buffers import share_tls_buffers
 from commander.metrics.server import METRICS
 from commander.router.app import Router, build_routes
-from commander.router.bounded_server import UVICORN_OPTIONS
+from commander.router.bounded_server import UVICORN_OPTIONS, BoundedServer
 from commander.router.stream_door import choosing_protocol
 from commander.wire.join import Join, write_join
 
@@ -52,7 +52,7 @@ _RENEW_EVERY_S = 3600.0
 _STATUS_EVERY_S = 10.0
 
 
-class _Server(uvicorn.Server):
+class _Server(BoundedServer):
     """Leaves signals to us, and says when it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:

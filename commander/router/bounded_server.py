@@ -1,20 +1,24 @@
 """
 What uvicorn has to be told, so that a hostile WebSocket peer costs little.
 
-Pass `UVICORN_OPTIONS` to `uvicorn.Config`. The protocol class closes what uvicorn leaves open:
+Pass `UVICORN_OPTIONS` to `uvicorn.Config`, and run a `BoundedServer`. The protocol class closes what uvicorn leaves open:
 endless empty fragments, floods of pings and pings of a peer that does not read the pongs, a stalled
 peer that no close handshake reaches; and it does not take a peer for dead whose messages just arrived.
 """
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from typing import Any, Final
 
+import uvicorn
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
 
+from commander.router.admission import Admission
 from commander.router.limits import CLOSE_S
 from commander.router.protocol import Allowance
 from commander.router.sockets import ABORT_EXTENSION
@@ -99,6 +103,27 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             return
         super().keepalive_timeout()
         self.loop.call_later(CLOSE_S, self.transport.abort)
+
+
+class BoundedServer(uvicorn.Server):
+    """Lets in few at a time where it ends TLS itself; run it with `serve(sockets)`."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept on the sockets."""
+        if not self.config.ssl:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        for listener in sockets or ():
+            admission = Admission(listener, self._make_protocol, self.config.ssl)
+            admission.start()
+            self.servers.append(admission)  # type: ignore[arg-type]  # closed as a server is, no more
+
+    def _make_protocol(self) -> asyncio.BaseProtocol:
+        protocol: asyncio.BaseProtocol = self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn itself
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
 
 UVICORN_OPTIONS: Final[dict[str, Any]] = {

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from commander.router.admission import Admission
 from commander.wire.relay import ALPN
 
 AcceptStream = Callable[[], asyncio.BufferedProtocol]
@@ -32,15 +33,14 @@ def choosing_protocol(http: type[H11Protocol], accept: AcceptStream) -> type[H11
 
 async def open_relay_port(
     listener: socket.socket, accept: AcceptStream, context: ssl.SSLContext | None
-) -> asyncio.Server:
+) -> asyncio.Server | Admission:
     """
     Accept relay streams, and nothing else, on a listening socket.
 
     Without a context TLS has to end before this port, in a program that only its owner runs.
     """
-    loop = asyncio.get_running_loop()
     if context is None:
-        return await loop.create_server(accept, sock=listener)
-    return await loop.create_server(
-        accept, sock=listener, ssl=context, ssl_handshake_timeout=10.0, ssl_shutdown_timeout=5.0
-    )
+        return await asyncio.get_running_loop().create_server(accept, sock=listener)
+    admission = Admission(listener, accept, context)
+    admission.start()
+    return admission

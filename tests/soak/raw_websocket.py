@@ -155,17 +155,18 @@ async def open_raw(
     now: float,
     heard: Callable[[RawSocket, bytes], None] = lambda *_: None,
     greet: bool = True,
+    open_s: float = OPEN_S,
 ) -> RawSocket:
-    """Open a control socket, and say hello unless told otherwise."""
+    """Open a control socket within `open_s`, and say hello unless told otherwise."""
     made = RawSocket(upgrade_request(peer, now), heard)
     try:
-        async with asyncio.timeout(OPEN_S):
+        async with asyncio.timeout(open_s):
             await asyncio.get_running_loop().create_connection(
                 lambda: made,
                 sock=await _connect(port),
                 ssl=context,
                 server_hostname="127.0.0.1",
-                ssl_handshake_timeout=OPEN_S,
+                ssl_handshake_timeout=open_s,
             )
             await made.opened
     except BaseException:

@@ -24,10 +24,11 @@ from commander.backend.http.protocol import HEADERS_BYTES, ImpatientHttpProtocol
 from commander.clock import SystemClock
 from commander.crypto.signing import SigningKey
 from commander.launch.allocator import keep_freed_memory
+from commander.launch.listening import listen_on
 from commander.launch.server_program import MAX_CONNECTIONS
 from commander.launch.tls_buffers import share_tls_buffers
 from commander.router.app import Router, build_routes
-from commander.router.bounded_server import UVICORN_OPTIONS
+from commander.router.bounded_server import UVICORN_OPTIONS, BoundedServer
 from commander.router.ports import Principal
 from tests.support.router_server import Gate, Notes, Peer
 
@@ -84,17 +85,18 @@ async def serve(folder: Path, devices: int, gateways: int, port: int) -> None:
     context = tls.server_context(folder / "tls.pem", folder / "tls.key")
     router = Router(gatekeeper=gate, journal=Notes(), clock=clock)
     config = uvicorn.Config(
-        Starlette(routes=build_routes(router)), host="127.0.0.1", port=port,
+        Starlette(routes=build_routes(router)),
         http=ImpatientHttpProtocol, h11_max_incomplete_event_size=HEADERS_BYTES, lifespan="off",
-        log_config=None, access_log=False, limit_concurrency=MAX_CONNECTIONS, backlog=1024,
+        log_config=None, access_log=False, limit_concurrency=MAX_CONNECTIONS,
         ssl_context_factory=lambda _config, _default: context, **UVICORN_OPTIONS,
     )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = BoundedServer(config)
+    listener = listen_on(f"127.0.0.1:{port}")
     router.start()
-    serving = asyncio.ensure_future(server._serve())
+    serving = asyncio.ensure_future(server._serve([listener]))
     while not server.started:
         await asyncio.sleep(0.01)
-    say("listening", server.servers[0].sockets[0].getsockname()[1])
+    say("listening", listener.getsockname()[1])
     while await asyncio.to_thread(sys.stdin.readline):
         say("memory", memory_kib(), len(router.registry))
     await router.close()

@@ -31,7 +31,7 @@ from commander.launch.tls_buffers import share_tls_buffers
 from commander.wire.commands import Deliver, Hello, Send, read_routed
 from tests.soak import Figure, Size
 from tests.soak.measuring import telling
-from tests.soak.raw_websocket import RawSocket, open_raw
+from tests.soak.raw_websocket import OPEN_S, RawSocket, open_raw
 from tests.soak.router_process import flooder_of, gateway_of, peer
 from tests.support.router_server import Peer
 
@@ -136,12 +136,12 @@ class Swarm:
         async with asyncio.timeout(DEADLINE_S):
             await asyncio.gather(*(socket.closed for socket in left))
 
-    async def open(self, one: Peer, *, greet: bool = True) -> RawSocket:
+    async def open(self, one: Peer, *, greet: bool = True, open_s: float = OPEN_S) -> RawSocket:
         """Connect a peer; gateways echo, and devices note when their echo comes."""
         is_gateway = one.principal.kind == "gateway"
         socket = await open_raw(
             self.router.port, self.router.context, one, now=time.time(),
-            heard=self._echo if is_gateway else self._note, greet=greet,
+            heard=self._echo if is_gateway else self._note, greet=greet, open_s=open_s,
         )  # fmt: skip
         self._open.add(socket)
         socket.closed.add_done_callback(lambda _: self._open.discard(socket))

@@ -26,7 +26,7 @@ from commander.crypto.signing import SigningKey
 from commander.errors import Refused, SealBroken
 from commander.ids import new_uid
 from commander.router.app import Router, build_routes
-from commander.router.bounded_server import UVICORN_OPTIONS
+from commander.router.bounded_server import UVICORN_OPTIONS, BoundedServer
 from commander.router.ports import Principal
 from commander.router.stream_door import choosing_protocol, open_relay_port
 from commander.tasks import spawn
@@ -248,23 +248,23 @@ async def router_server(
     app = Starlette(routes=build_routes(router))
     config = uvicorn.Config(
         app,
-        host="127.0.0.1",
-        port=0,
         log_config=None,
         lifespan="off",
         http=choosing_protocol(H11Protocol, router.accept_stream),
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         **UVICORN_OPTIONS,
     )
-    server = uvicorn.Server(config)
+    server = BoundedServer(config)
+    listener = create_server(("127.0.0.1", 0))
     router.start()
     # `serve` would take over the signals of the test run.
-    serving = spawn(server._serve(), name="uvicorn")
+    serving = spawn(server._serve([listener]), name="uvicorn")
     while not server.started:
         await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    streams = await open_relay_port(create_server(("127.0.0.1", 0)), router.accept_stream, None)
-    relay_port = streams.sockets[0].getsockname()[1]
+    port = listener.getsockname()[1]
+    relays = create_server(("127.0.0.1", 0))
+    streams = await open_relay_port(relays, router.accept_stream, None)
+    relay_port = relays.getsockname()[1]
     running = RouterServer(router, gate, notes, port, clock, relay_port, trust)
     try:
         yield running
