@@ -9,7 +9,7 @@ declare -A PACKAGE_OF=(
   [nft]=nftables [ip]=iproute2 [ping]=iputils-ping
   [strace]=strace [tmux]=tmux [curl]=curl [setpriv]=util-linux
   [faketime]=faketime [turnserver]=coturn
-  [node]=nodejs [npm]=npm
+  [node]=nodejs [npm]=npm [chromium-headless-shell]=chromium-headless-shell
 )
 
 find_program() {  # path of a program, also outside a plain user's PATH

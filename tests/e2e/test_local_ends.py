@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.setting import TARGET, Setting, fetch
+from tests.support.browser import Browser
 from tests.support.processes import Home, program
 from tests.support.servers.http import HttpServer
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.sshd import Sshd
+from tests.support.servers.websocket_app import WebSocketApp
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -166,6 +168,19 @@ def test_the_targets_own_port_and_a_name(setting: Setting) -> None:
     assert "wiki-internal.localhost" in child.output
     assert (again[1], int(again[2])) == (address, port)
     assert f"another program has port {port}: use {address}" in other.output
+
+
+def test_a_browser_uses_an_application_by_its_name(setting: Setting) -> None:
+    """--natural in Chromium: NAME.localhost opens the page, and its WebSocket goes through the tunnel."""
+    with WebSocketApp("127.0.0.8") as application, Browser() as browser:
+        setting.ann.add_target("Notebook", f"127.0.0.8:{application.port}")
+        child = setting.ann.start("pam", "tunnel", "start", "Notebook", "--natural")
+        child.wait_for_line("Stop a tunnel")
+        with browser.open(f"http://notebook.localhost:{application.port}/") as page:
+            page.wait_for("document.title == 'echoed 100000'")
+            child.interrupt()
+            page.wait_for("document.title == 'closed'")
+        child.wait()
 
 
 class HttpServerOn(HttpServer):
