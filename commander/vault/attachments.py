@@ -2,6 +2,7 @@
 Attachments of records as the vault makes and reads them: the form is that of Secrets Manager SDKs.
 
     file key        = random
+    file UID        = derived from the file key
     link key        = GCM(record key, file key)
     description     = GCM(file key, {"name", "title", "type", "size", "lastModified"})
     bytes           = GCM(file key, content), as one stream
@@ -9,6 +10,10 @@ Attachments of records as the vault makes and reads them: the form is that of Se
 
 Bringing one takes three steps, so that no record ever names a file that is not there: `announce` it, carry the
 bytes to the place the server gives, `name` it in the record.
+
+The form binds nothing to a UID: every file key that was ever wrapped for a record opens as any of its files, so a
+server could show a removed one, or another one, under a UID the record names. The UID of a file made here binds its key, and so its
+bytes, which that key sealed once. For a file of an SDK the device's signed request names UID, key and description.
 """
 
 from __future__ import annotations
@@ -23,9 +28,11 @@ from typing import Any
 
 from commander.authority.decide import Action
 from commander.crypto import aead
+from commander.crypto.kdf import derive
 from commander.crypto.streams import OVERHEAD_BYTES
 from commander.errors import Conflict, InvalidInput, NotFound, SealBroken, Tampered
-from commander.ids import new_uid
+from commander.ids import UID_BYTES, encode_uid, is_uid
+from commander.ksm.writes import AddFile
 from commander.vault.draft import Draft
 from commander.vault.replica import OpenRecord
 from commander.vault.session import Vault
@@ -39,6 +46,18 @@ FIELD = "fileRef"
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?\Z")
 
 
+def uid_of(key: bytes) -> str:
+    """The UID that a file key belongs to."""
+    return encode_uid(derive(key, "attachment-uid", size=UID_BYTES))
+
+
+def _new_key() -> bytes:
+    key = aead.new_key()
+    while not is_uid(uid_of(key)):
+        key = aead.new_key()
+    return key
+
+
 @dataclass(frozen=True)
 class NewFile:
     """A file to attach: `size` bytes of content, modified at `modified_ms`."""
@@ -46,8 +65,12 @@ class NewFile:
     name: str
     size: int
     modified_ms: int
-    uid: str = field(default_factory=new_uid)
-    key: bytes = field(default_factory=aead.new_key, repr=False)
+    key: bytes = field(default_factory=_new_key, repr=False)
+
+    @property
+    def uid(self) -> str:
+        """Its UID, which no other file's key has."""
+        return uid_of(self.key)
 
     @property
     def sealed_size(self) -> int:
@@ -157,7 +180,9 @@ def _set_refs(data: RecordData, uids: list[str]) -> None:
 
 async def list_of(vault: Vault, record: OpenRecord) -> list[Attachment]:
     """
-    The attachments that a record names, in its order. Raises Tampered for one that is withheld or altered.
+    The attachments that a record names, in its order.
+
+    Raises Tampered for one that is withheld, altered or another one.
 
     What the server has beyond those is not part of the record and is left out.
     """
@@ -166,7 +191,25 @@ async def list_of(vault: Vault, record: OpenRecord) -> list[Attachment]:
         return []
     answer = await vault.remote.call(calls.ATTACHMENTS, calls.AttachmentsRequest(record.uid))
     rows = {row.file: row for row in answer.attachments}
-    return [open_row(record, uid, rows.get(uid)) for uid in wanted]
+    found = [open_row(record, uid, rows.get(uid)) for uid in wanted]
+    by_devices = [one for one in found if uid_of(one.key) != one.uid]
+    if by_devices:
+        signed = await vault.signed_files(record.uid)
+        for one in by_devices:
+            check_signed(record, one, signed.get(one.uid))
+    return found
+
+
+def check_signed(record: OpenRecord, found: Attachment, signed: AddFile | None) -> None:
+    """Raise Tampered unless a device signed that this is the file behind this UID."""
+    row = found.row
+    if signed is None or (signed.link_key, signed.file_data, signed.size) != (
+        row.link_key, row.data, row.size,
+    ):  # fmt: skip
+        raise Tampered(
+            f"attachment {found.uid} of record {record.data.title!r} is another file than the one attached",
+            hint="the server put it there; tell an administrator",
+        )
 
 
 def open_row(record: OpenRecord, uid: str, row: calls.AttachmentRow | None) -> Attachment:

@@ -11,7 +11,7 @@ What this device remembers of Secrets Manager devices, and checks beyond a singl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -106,6 +106,12 @@ def check_owner(write: DeviceWrite, application_key: bytes | None, record_key: b
             code=Code.SEAL_BROKEN,
             hint="change what is in it; do not use this server; tell an administrator",
         )
+
+
+def files_of(versions: Iterable[RecordVersion]) -> dict[str, AddFile]:
+    """Of each file what the device signed that attached it, from verified revisions of a record."""
+    written = (open_write(version.write) for version in versions if version.write is not None)
+    return {content.file: content for content in written if isinstance(content, AddFile)}
 
 
 def ancestors_of(folder: str, domain: str, parents: Mapping[str, str]) -> frozenset[str]:

@@ -23,6 +23,7 @@ from commander.authority.state import State
 from commander.clock import Clock
 from commander.errors import CommanderError, Conflict, NotFound, Tampered, Unreachable
 from commander.ids import DeviceUid, FolderUid, RecordUid, UserUid, new_uid
+from commander.ksm.writes import AddFile
 from commander.vault import folders
 from commander.vault.applications import Applications
 from commander.vault.draft import Author, Draft
@@ -31,7 +32,7 @@ from commander.vault.opening import open_settings
 from commander.vault.people import People
 from commander.vault.ports import Remote
 from commander.vault.replica import OpenFolder, OpenRecord, Replica
-from commander.vault.sdk_writes import fill_gap, records_with_gaps
+from commander.vault.sdk_writes import files_of, fill_gap, records_with_gaps
 from commander.vault.sharing import Sharing
 from commander.vault.state import Place, View
 from commander.vault.store import Store
@@ -489,6 +490,13 @@ class Vault:
         self.get_record(uid)
         answer = await self._remote.call(calls.HISTORY, calls.HistoryRequest(uid))
         return open_history(self._replica, uid, answer.records)
+
+    async def signed_files(self, uid: str) -> dict[str, AddFile]:
+        """What devices signed of the files they attached to a record, by file. Raises as `history`."""
+        self.get_record(uid)
+        answer = await self._remote.call(calls.HISTORY, calls.HistoryRequest(uid))
+        open_history(self._replica, uid, answer.records)
+        return files_of(answer.records)
 
     # --- folders ---------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from keeper_secrets_manager_core.storage import (  # type: ignore[import-untyped
 
 from commander.authority.statements import Right
 from commander.crypto.streams import OVERHEAD_BYTES
-from commander.errors import Conflict, NotFound, Refused
+from commander.errors import Conflict, NotFound, Refused, Tampered
 from commander.plugin import attachments as transfer
 from commander.plugin.testing import FakeContext
 from commander.vault import attachments
@@ -75,6 +75,33 @@ async def test_vault_and_sdk_read_each_others_files(world: SdkWorld, tmp_path: P
     assert target.read_bytes() == CONTENT[::-1]
     first = await transfer.read_whole(context, found[0], limit=len(CONTENT) + OVERHEAD_BYTES)
     assert first == CONTENT
+
+
+async def test_another_file_under_the_uid_of_an_sdk_is_told(world: SdkWorld) -> None:
+    """The device signed which key and description belong to its file's UID: rows exchanged on the server are found out."""
+    vault, manager = world.vault, await sdk(world)
+
+    def add(name: str) -> None:
+        (record,) = manager.get_secrets([world.record])
+        file = KeeperFileUpload()
+        file.Name, file.Title, file.Type, file.Data = name, name, "x/y", CONTENT
+        manager.upload_file(record, file)
+
+    await asyncio.to_thread(add, "one")
+    await asyncio.to_thread(add, "two")
+    await vault.sync()
+    record = vault.get_record(world.record)
+    assert [one.name for one in await attachments.list_of(vault, record)] == ["one", "two"]
+
+    one, two = attachments.references(record.data)
+    async with world.server.core.database.transaction() as transaction:
+        for old, new in ((one, "X" * 22), (two, one), ("X" * 22, two)):
+            await transaction.connection.exec_driver_sql(
+                "UPDATE attachments SET uid = ? WHERE uid = ?", (new, old)
+            )
+
+    with pytest.raises(Tampered, match="another file"):
+        await attachments.list_of(vault, record)
 
 
 async def test_files_end_with_their_record(world: SdkWorld, tmp_path: Path) -> None:

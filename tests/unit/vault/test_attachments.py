@@ -216,6 +216,40 @@ async def test_a_server_that_alters_or_withholds_is_told(files: Files) -> None:
     assert target.read_bytes() == CONTENT
 
 
+async def test_another_file_under_a_uid_is_told(files: Files) -> None:
+    """Two files of a record exchanged, whole with keys and bytes, or a removed one brought back as the new one."""
+    uid = await files.add(files.file(), files.file("other", b"x" * len(CONTENT)))
+    server, target = files.world.server, files.directory / "out" / "x"
+    line = f"da {uid} --file client.pem -o {target}"
+    one, two = files.stored
+    old, old_bytes = files.stored[one], server.bytes[one]
+
+    def put(file: str, shown: calls.NewAttachment, content: bytes) -> None:
+        files.stored[file] = msgspec.structs.replace(shown, file=file)
+        server.bytes[file] = content
+
+    other, other_bytes = files.stored[two], server.bytes[two]
+    put(one, other, other_bytes)
+    put(two, old, old_bytes)
+    with pytest.raises(Tampered, match="another file"):
+        await files.run(line)
+    put(one, old, old_bytes)
+    put(two, other, other_bytes)
+
+    renewed = files.file("client.pem", b"new" * 100)
+    await files.run(f"record-update -r {uid} --remove-file client.pem file=@{renewed}")
+    (new,) = set(files.stored) - {one, two}
+    honest, honest_bytes = files.stored[new], server.bytes[new]
+    put(new, old, old_bytes)
+    with pytest.raises(Tampered, match="another file"):
+        await files.run(line)
+    assert os.listdir(target.parent) == []
+
+    put(new, honest, honest_bytes)
+    await files.run(line)
+    assert target.read_bytes() == b"new" * 100
+
+
 async def attachments_of_another(files: Files) -> str:
     """Another record's attachment."""
     before = set(files.stored)
