@@ -31,8 +31,8 @@ def build_app(
         Route(HEALTH_PATH, Health(core).answer, methods=["GET"]),
         Route(INFO_PATH, Info(core).answer, methods=["GET"]),
         # First, since a route is found by trying one after the other and devices ask most often.
-        Route(DEVICE_PATH, DeviceEndpoint(core, bodies).answer, methods=["POST"]),
-        Route(FILE_PATH, FileEndpoint(core).answer, methods=["GET", "POST"]),
+        Route(DEVICE_PATH, DeviceEndpoint(core, bodies).answer, methods=["POST", "OPTIONS"]),
+        Route(FILE_PATH, FileEndpoint(core).answer, methods=["GET", "POST", "OPTIONS"]),
         *(Route(PREFIX + path, native.answer, methods=["POST"]) for path in CALLS),
         *extra_routes,
     ]

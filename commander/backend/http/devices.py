@@ -13,6 +13,7 @@ from starlette.responses import Response
 from commander.authority.refusals import Code
 from commander.backend.core import Core
 from commander.backend.http.body import BodyReader, BodyRefused
+from commander.backend.http.cors import open_to_pages, preflight
 from commander.backend.http.door import peer_of
 from commander.backend.limits import DEVICE_BODY, source_of
 from commander.backend.services.devices import access
@@ -58,7 +59,7 @@ _HOST = re.compile(
 
 
 class DeviceEndpoint:
-    """Answers POST /api/rest/sm/v1/<endpoint>."""
+    """Answers POST /api/rest/sm/v1/<endpoint>, and a browser that asks whether it may."""
 
     def __init__(self, core: Core, bodies: BodyReader) -> None:
         self._core = core
@@ -66,6 +67,11 @@ class DeviceEndpoint:
 
     async def answer(self, request: Request) -> Response:
         """Sealed under the device's key when all is well, else JSON in clear."""
+        if request.method == "OPTIONS":
+            return preflight("POST")
+        return open_to_pages(await self._answer(request))
+
+    async def _answer(self, request: Request) -> Response:
         endpoint = request.path_params["endpoint"]
         if endpoint not in ENDPOINTS or request.url.query:
             return _error(ErrorAnswer(ErrorCode.NOT_FOUND, "no such endpoint"))

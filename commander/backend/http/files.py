@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from commander.backend.core import Core
+from commander.backend.http.cors import open_to_pages, preflight
 from commander.backend.http.door import peer_of
 from commander.backend.http.multipart import MAX_OTHER_BYTES, FilePart
 from commander.backend.limits import TRANSFERS, body_deadline_s, source_of
@@ -46,10 +47,12 @@ class FileEndpoint:
 
     async def answer(self, request: Request) -> Response:
         """The bytes, or 201 when they have come whole."""
+        if request.method == "OPTIONS":
+            return preflight("GET, POST")
         response = await self._answer(request)
         if request.method == "POST" and response.status_code >= _FIRST_ERROR:
             await _drain(request)
-        return response
+        return open_to_pages(response)
 
     async def _answer(self, request: Request) -> Response:
         core, address = self._core, peer_of(request)

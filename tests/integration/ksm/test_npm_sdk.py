@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from commander.wire.calls import COMMIT, INFO_PATH, PREFIX
 from tests.support.sdk_devices import SdkWorld
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[3]
 SCENARIOS = Path(__file__).with_name("npm_sdk.js")
+BROWSER = Path(__file__).with_name("npm_browser.mjs")
 DEADLINE_S = 120
 
 
@@ -31,9 +33,14 @@ def sdk() -> str:
 
 async def run(sdk: str, world: SdkWorld, scenario: str, **arguments: Any) -> Any:
     """One scenario of npm_sdk.js in a Node process of its own."""
+    return await node(world, [str(SCENARIOS), sdk, scenario], arguments)
+
+
+async def node(world: SdkWorld, words: list[str], arguments: dict[str, Any]) -> Any:
+    """What a program prints as JSON."""
     environment = {**os.environ, "NODE_EXTRA_CA_CERTS": str(world.ca_file)}
     child = await asyncio.create_subprocess_exec(
-        "node", str(SCENARIOS), sdk, scenario, cwd=world.ca_file.parent, env=environment,
+        "node", *words, cwd=world.ca_file.parent, env=environment,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     async with asyncio.timeout(DEADLINE_S):
@@ -148,3 +155,21 @@ async def test_view_only_application_is_refused_every_write(sdk: str, world: Sdk
     assert not editable
     assert all("access_denied" in text for text in refusals)
     assert code == "access_denied"
+
+
+async def test_browser_build_works_from_a_page_of_another_origin(sdk: str, world: SdkWorld) -> None:
+    """Reads, writes, carries files, as far as a browser's rules let it; nothing but the device API answers a page."""
+    arguments = {"config": await config(world), "record": world.record}
+
+    found = await node(world, [str(BROWSER), sdk], arguments)
+
+    assert found == {
+        "password": "from a page", "same": True, "refused": True,
+        "asked": ["authorization", "content-type", "publickeyid", "transmissionkey"],
+    }  # fmt: skip
+    client = world.server.http()
+    for path in (INFO_PATH, COMMIT.path, PREFIX + "nothing"):
+        answer = await client.options(path, headers={"origin": "https://page.example"})
+        assert answer.status_code in (404, 405)
+        assert "access-control-allow-origin" not in answer.headers
+    await client.aclose()
