@@ -108,6 +108,7 @@ class Link:
         self._ping_token = 0
         self._ping_sent_at: float | None = None
         self._told = 0
+        self._last_bytes = 0
         self._tells = False
         self._bye = _Bye.UNSAID
 
@@ -176,7 +177,7 @@ class Link:
 
     def tell_progress(self, step: int = 0) -> None:
         """Have the peer told how much came here, if it is `step` more than it knows (0: its pace)."""
-        step = step or self.window.pace.step
+        step = step or self.window.pace.step_after(self._last_bytes)
         self._tells = self._tells or self.received_bytes - self._told >= step
 
     def leave(self) -> None:
@@ -255,6 +256,7 @@ class Link:
             self._end(SealBroken(), "a frame does not verify")
             return
         self.received_bytes += len(message)
+        self._last_bytes = len(message)
         self._owner.link_message(self, opened)
 
     def path_ready(self) -> None:

@@ -15,7 +15,7 @@ from commander.tunnel.pacing import (
 )
 
 MESSAGE = 64 * 1024
-FLOOR_BYTES = STREAM_PACE.floor
+FLOOR_BYTES = STREAM_PACE.floor_for(0)
 
 
 def carry(
@@ -24,18 +24,19 @@ def carry(
     """Send as much as the window allows over a bottleneck; returns what was in flight, over time."""
     window.progress(window._sent, start)
     now = free_at = start
-    arrivals: deque[tuple[float, int]] = deque()
+    arrivals: deque[tuple[float, int, int]] = deque()
     sent = reported = window._sent
     seen: list[int] = []
     while now < start + seconds:
         while window.is_open:
-            window.sent(MESSAGE, now)
-            sent += MESSAGE
-            free_at = max(free_at, now) + MESSAGE / rate
-            arrivals.append((free_at + rtt_s, sent))
+            size = window.message_bytes
+            window.sent(size, now)
+            sent += size
+            free_at = max(free_at, now) + size / rate
+            arrivals.append((free_at + rtt_s, sent, size))
         seen.append(window.in_flight)
-        now, received = arrivals.popleft()
-        if received - reported >= window.pace.step:
+        now, received, size = arrivals.popleft()
+        if received - reported >= window.pace.step_after(size):
             reported = received
             assert window.progress(received, now)
     return seen
@@ -57,11 +58,54 @@ def test_a_fast_long_path_is_filled_up_to_the_cap() -> None:
     assert window.limit == CAP_BYTES
 
 
-def test_a_slow_path_keeps_the_floor() -> None:
-    """Below the floor reports would be too coarse."""
+def test_what_waits_on_a_slow_long_path_is_a_part_of_a_second() -> None:
+    """300 kB/s at 40 ms, as a connection that loses a packet in a hundred."""
     window = DeliveryWindow()
-    carry(window, rate=1e6, rtt_s=0.01, seconds=10.0)
-    assert FLOOR_BYTES <= window.limit <= FLOOR_BYTES + 3 * STREAM_PACE.step
+    carry(window, rate=300e3, rtt_s=0.04, seconds=100.0)
+    assert FLOOR_BYTES <= window.limit <= 0.3 * 300e3
+
+
+@pytest.mark.parametrize(
+    ("rate", "rtt_s"), [(300e3, 0.04), (2e6, 0.04), (20e6, 0.1), (600e6, 0.0002)]
+)
+def test_the_queue_of_a_long_transfer_does_not_grow(rate: float, rtt_s: float) -> None:
+    """The least round trip is asked for without our own queue, or each answer would allow a longer one."""
+    window = DeliveryWindow()
+    seen = carry(window, rate=rate, rtt_s=rtt_s, seconds=100.0 if rate < 1e8 else 25.0)
+    tenth = len(seen) // 10
+    assert max(seen[-tenth:]) <= 1.6 * max(seen[tenth : 2 * tenth])
+
+
+def test_asking_for_the_round_trip_costs_little() -> None:
+    """A long transfer still has nearly all of the path."""
+    window = DeliveryWindow()
+    carry(window, rate=20e6, rtt_s=0.1, seconds=100.0)
+    assert window._received > 0.96 * 20e6 * 100
+
+
+def test_a_fast_short_path_keeps_the_floor() -> None:
+    """Below it reports would be too coarse, and their delay would be what limits."""
+    window = DeliveryWindow()
+    carry(window, rate=200e6, rtt_s=0.0001, seconds=2.0)
+    assert window.limit >= STREAM_PACE.floor
+
+
+@given(
+    st.sampled_from([STREAM_PACE, CHANNEL_PACE]),
+    st.lists(st.integers(50, 256 * 1024), min_size=1, max_size=60),
+    st.integers(1_000, 10**9),
+)
+def test_a_full_window_is_always_reported(pace: Pace, sizes: list[int], rate: int) -> None:
+    """Whatever sizes follow each other: what the receiver leaves unreported does not stop the sender."""
+    window, sent, reported, now = DeliveryWindow(pace), 0, 0, 0.0
+    for size in sizes:
+        assert window.is_open
+        sent += size
+        window.sent(size, now)
+        now += size / rate
+        if sent - reported >= pace.step_after(size):
+            reported = sent
+            assert window.progress(reported, now)
 
 
 @pytest.mark.parametrize("pace", [STREAM_PACE, CHANNEL_PACE])
@@ -139,5 +183,5 @@ def test_messages_are_as_large_as_the_path_is_fast() -> None:
     carry(slow, rate=2e6, rtt_s=0.04, seconds=5.0)
     carry(fast, rate=200e6, rtt_s=0.001, seconds=5.0)
 
-    assert slow.message_bytes == 16 * 1024 < new.message_bytes
+    assert slow.message_bytes == STREAM_PACE.least_message < new.message_bytes
     assert fast.message_bytes > 128 * 1024
