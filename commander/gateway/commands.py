@@ -188,6 +188,7 @@ def _is_sane(parameters: Parameters, command: Command) -> bool:
         return (
             is_uid(parameters.tunnel)
             and 1 <= parameters.generation <= MAX_GENERATION
+            and 0 <= parameters.group <= MAX_GENERATION
             # Its keys and its relay are of a conversation of their own.
             and parameters.tunnel != command.conversation
         )

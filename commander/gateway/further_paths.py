@@ -107,7 +107,9 @@ class FurtherPaths:
         parameters = plan.genuine.parameters
         assert isinstance(parameters, PathParameters)
         opened = open_offer(plan)
-        prepared = await prepare_paths(self._paths, plan, opened, parameters.generation)
+        prepared = await prepare_paths(
+            self._paths, plan, opened, parameters.generation, group=parameters.group
+        )
         try:
             # Since it was judged the log may have moved, and the tunnel may have ended.
             enforce(self._judge.judge_again(plan.rights))

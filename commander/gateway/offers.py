@@ -40,6 +40,8 @@ class Carrier:
     generation: int
     group: int
     make: Callable[[], Awaitable[tuple[Path, Binding]]]
+    is_first: bool = True
+    """Of its kind in this attempt: one of them is what the audit log tells of."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,13 @@ def open_offer(plan: Plan) -> OpenOffer:
     return OpenOffer(command.conversation, keys, signalling, offer)
 
 
-async def prepare_paths(paths: PathKinds, plan: Plan, opened: OpenOffer, first: int) -> Prepared:
+async def prepare_paths(
+    paths: PathKinds, plan: Plan, opened: OpenOffer, first: int, *, group: int = 0
+) -> Prepared:
     """
     Get every kind ready that both ends can and the record may use, numbered from `first`.
+
+    With a `group` all of them join it; else each kind has one of its own.
 
     A kind whose part of the offer does not hold is left out while another is left. Raises
     Refused(path-forbidden, offer-broken).
@@ -110,7 +116,7 @@ async def prepare_paths(paths: PathKinds, plan: Plan, opened: OpenOffer, first: 
     if not plans:
         assert refused is not None
         raise refused
-    return Prepared(plans, _carriers(plans, numbers))
+    return Prepared(plans, _carriers(plans, numbers, group))
 
 
 def _numbers(kinds: tuple[str, ...], first: int) -> dict[str, range]:
@@ -122,9 +128,17 @@ def _numbers(kinds: tuple[str, ...], first: int) -> dict[str, range]:
         raise Refused(error.message, code=Code.OFFER_BROKEN) from None
 
 
-def _carriers(plans: Mapping[str, PathPlan], numbers: Mapping[str, range]) -> tuple[Carrier, ...]:
+def _carriers(
+    plans: Mapping[str, PathPlan], numbers: Mapping[str, range], group: int
+) -> tuple[Carrier, ...]:
     return tuple(
-        Carrier(kind, generation, numbers[kind].start, partial(plan.make, index))
+        Carrier(
+            kind,
+            generation,
+            group or numbers[kind].start,
+            partial(plan.make, index),
+            is_first=index == 0,
+        )
         for kind, plan in plans.items()
         for index, generation in enumerate(numbers[kind])
     )

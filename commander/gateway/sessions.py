@@ -255,7 +255,7 @@ class Sessions:
             group=carrier.group,
         )
         is_further = attempt.conversation != session.conversation
-        if is_further and carrier.generation == carrier.group:
+        if is_further and carrier.is_first:
             await self._tell_attached(session, attempt, carrier)
 
     async def _tell_attached(self, session: Session, attempt: Attempt, carrier: Carrier) -> None:

@@ -67,6 +67,9 @@ class Tally:
         if live:
             self.path = min(live, key=lambda kind: (_RANK.get(kind, len(_RANK)), kind))
 
+    def path_narrow(self, kind: str, group: int) -> None:
+        """Clients alone ask for more carriers."""
+
     def tunnel_interrupted(self, reason: str, *, gone: bool) -> None:
         """Count a time without any path."""
         self.interruptions += 1

@@ -28,13 +28,17 @@ class Attempt:
     more: what carries the tunnel by then stays.
     """
 
-    def __init__(self, kinds: Mapping[str, KindAttempt], first: int) -> None:
+    def __init__(self, kinds: Mapping[str, KindAttempt], first: int, group: int = 0) -> None:
+        self.group = group
+        """That the carriers join; 0: each kind has one of its own."""
         self.numbers = number_carriers(tuple(kinds), first)
         self._kinds = dict(kinds)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @classmethod
-    async def begin(cls, kinds: Sequence[str], network: PathNetwork, first: int) -> Attempt:
+    async def begin(
+        cls, kinds: Sequence[str], network: PathNetwork, first: int, *, group: int = 0
+    ) -> Attempt:
         """
         Prepare every kind that can be offered here.
 
@@ -54,7 +58,7 @@ class Attempt:
             raise
         if not begun:
             raise error
-        return cls(begun, first)
+        return cls(begun, first, group)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -108,9 +112,8 @@ class Attempt:
     async def _attach_one(self, kind: str, end: TunnelEnd, accepted: Accepted, index: int) -> None:
         path, binding = await self._kinds[kind].make(accepted, index)
         numbers = self.numbers[kind]
-        await end.attach(
-            path, binding, generation=numbers[index], keys=accepted.keys, group=numbers.start
-        )
+        group = self.group or numbers.start
+        await end.attach(path, binding, generation=numbers[index], keys=accepted.keys, group=group)
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = spawn(work, name="tunnel-attempt")

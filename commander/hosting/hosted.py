@@ -246,6 +246,12 @@ class HostedTunnel:
         if self._keeper is not None:
             self._keeper.changed()
 
+    def path_narrow(self, kind: str, group: int) -> None:
+        """More carriers would carry more."""
+        self._journal.write("path-narrow", path=kind, generation=group)
+        if self._keeper is not None:
+            self._keeper.narrow(group)
+
     def tunnel_interrupted(self, reason: str, *, gone: bool) -> None:
         """All paths are lost; connections wait."""
         self._interruptions += 1

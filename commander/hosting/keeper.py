@@ -136,6 +136,11 @@ class PathKeeper:
         """A path came or went."""
         self._wake.set()
 
+    def narrow(self, group: int) -> None:
+        """The carriers of a group lose so much that more of them would carry more."""
+        self._plan.narrow(group)
+        self._wake.set()
+
     def interrupted(self, reason: str, *, gone: bool) -> None:
         """The last path went."""
         self._plan.interrupted(reason, self._now(), gone=gone)
@@ -211,8 +216,8 @@ class PathKeeper:
     def _do(self, action: Action) -> None:
         end, log = self._tunnel.end, self._tunnel.log
         match action:
-            case Ask(kinds, why):
-                self._spawn_attempt(self._attempt(kinds, why), is_answered=False)
+            case Ask():
+                self._spawn_attempt(self._attempt(action), is_answered=False)
             case Prefer(group, why):
                 log("preferred", path=group.kind, generation=group.group, reason=why)
                 end.prefer(group.group)
@@ -232,15 +237,15 @@ class PathKeeper:
 
     # --- attempts -----------------------------------------------------------------------------
 
-    async def _attempt(self, kinds: tuple[str, ...], why: str) -> None:
+    async def _attempt(self, asked: Ask) -> None:
         means, gateway = self._means, self._tunnel.request.gateway
         try:
             await means.router.wait_connected(timeout_s=None)
             is_urgent = self._tunnel.end.is_interrupted
             async with means.gates.turn(gateway, is_urgent=is_urgent, offline=self._offline):
-                attempt = await self._try(kinds, why)
+                attempt = await self._try(asked)
         except CommanderError as error:
-            self._failed(kinds, error)
+            self._failed(asked.kinds, error)
             self._ended()
             return
         except BaseException:
@@ -248,14 +253,14 @@ class PathKeeper:
             raise
         await self._settle(attempt)
 
-    async def _try(self, kinds: tuple[str, ...], why: str) -> Attempt:
+    async def _try(self, asked: Ask) -> Attempt:
         """Ask, and return with the first path up; the attempt is closed when it raises."""
         links = self._tunnel.end.links()
-        first = next_first(self._next, kinds, (link.generation for link in links))
-        attempt = await Attempt.begin(kinds, self._means.network, first)
+        first = next_first(self._next, asked.kinds, (link.generation for link in links))
+        attempt = await Attempt.begin(asked.kinds, self._means.network, first, group=asked.group)
         try:
             self._advance(attempt)
-            self._tunnel.log("trying", paths=", ".join(attempt.kinds), reason=why)
+            self._tunnel.log("trying", paths=", ".join(attempt.kinds), reason=asked.why)
             accepted = await self._ask(attempt, first)
             self._plan.answered()
             self._means.gates.heard(self._tunnel.request.gateway, is_offline=False)
@@ -285,7 +290,7 @@ class PathKeeper:
                 position=means.position,
                 clock=means.clock,
                 timeout_s=ANSWER_S,
-                further=PathParameters(tunnel.conversation, first),
+                further=PathParameters(tunnel.conversation, first, attempt.group),
             )
         finally:
             await cancel_and_wait(checking)
@@ -365,4 +370,5 @@ def _group(number: int, links: list[LinkReport], known: Group | None, now: float
         rtt_s=min(measured, default=None),
         since=known.since if known is not None else now,
         is_preferred=any(link.is_preferred for link in links),
+        carriers=len(links),
     )

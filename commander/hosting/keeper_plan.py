@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from commander.authority.refusals import Code
 from commander.tunnel.codes import CloseCode
+from commander.tunnel.generations import CARRIERS
 from commander.tunnel.path import KIND_DIRECT, KIND_RELAY, KIND_TURN, KIND_WEBRTC
 
 FAST_KINDS = (KIND_RELAY, KIND_DIRECT)
@@ -40,6 +41,8 @@ LONGEST_RETRY_S = 900.0
 RETIRE_AFTER_S = 30.0
 RETIRE_SAME_AFTER_S = 2.0
 """How long a path that is not preferred any more stays."""
+WIDEST = 16
+"""Carriers of a direct path that is long and loses much: twice as many at a time, while that pays."""
 SLOW_RELAY_S = 0.005
 """A relay with a shorter round trip is near: WebRTC could not be better."""
 CLEARLY_BETTER = 0.7
@@ -79,14 +82,16 @@ class Group:
     rtt_s: float | None
     since: float
     is_preferred: bool
+    carriers: int = 1
 
 
 @dataclass(frozen=True)
 class Ask:
-    """Ask the gateway for paths of these kinds."""
+    """Ask the gateway for paths of these kinds, which join a live group of the same kind, or none (0)."""
 
     kinds: tuple[str, ...]
     why: str
+    group: int = 0
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,9 @@ class KeeperPlan:
         self._is_crowded = False
         self._wants_fresh = ""
         self._preferred: tuple[int, float] = (0, 0.0)
+        self._narrow = 0
+        self._widening = 0
+        self._widenings = 0
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -177,6 +185,10 @@ class KeeperPlan:
         """The gateway does not offer a kind for this record: do not ask for it again."""
         if len(self._kinds) > 1:
             self._kinds.pop(kind, None)
+
+    def narrow(self, group: int) -> None:
+        """More carriers of a group would carry more; it is said again once that proved right."""
+        self._narrow = group
 
     def interrupted(self, reason: str, now: float, *, gone: bool) -> None:
         """No path is left; `gone` when the gateway's host closed the last one."""
@@ -333,7 +345,7 @@ class KeeperPlan:
         times += self._measured_at(live, now)
         if self._end is None and not self._running:
             asked, again_at = self._ask_for_better(live, now)
-            actions += asked
+            actions += asked or self._widen(best)
             times += again_at
         return Decision(tuple(actions), min(times, default=None))
 
@@ -365,6 +377,16 @@ class KeeperPlan:
         self._of[kind].not_before = now + RETRY_S
         return [self._ask((kind,), f"{kind} may be better")], []
 
+    def _widen(self, best: Group) -> list[Action]:
+        if self._narrow == best.group and not self._is_crowded:
+            self._widening, self._narrow = best.group, 0
+            wanted = min(best.carriers, WIDEST - best.carriers)
+            self._widenings = max(0, wanted) // CARRIERS[KIND_DIRECT]
+        if self._widening != best.group or best.kind != KIND_DIRECT or not self._widenings:
+            return []
+        self._widenings -= 1
+        return [self._ask((best.kind,), "what carries is long and loses much", best.group)]
+
     def _better_kind(self, live: Sequence[Group]) -> str | None:
         have = {group.kind for group in live}
         if KIND_DIRECT in have:
@@ -378,9 +400,9 @@ class KeeperPlan:
             candidates.append(self._ice)
         return min(candidates, key=lambda kind: self._of[kind].not_before, default=None)
 
-    def _ask(self, kinds: tuple[str, ...], why: str) -> Ask:
+    def _ask(self, kinds: tuple[str, ...], why: str, group: int = 0) -> Ask:
         self._running += 1
-        return Ask(kinds, why)
+        return Ask(kinds, why, group)
 
     def _delay(self, kind: str, now: float) -> None:
         found = self._of.get(kind)

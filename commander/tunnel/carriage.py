@@ -13,12 +13,15 @@ from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.events import Entry
 from commander.tunnel.keys import ConversationKeys
 from commander.tunnel.link import Link
-from commander.tunnel.path import Binding, Path
+from commander.tunnel.narrow import Narrowness
+from commander.tunnel.path import Binding, CountedPath, Path
 from commander.tunnel.reports import LinkReport, TunnelEvents, TunnelLimits
 
 MAX_LINKS: Final = 32
 """Links at once, those that come up included; a path takes a few, a hand-over twice as many."""
 RETIRE_S: Final = 2.0
+_BULK_BYTES: Final = 256 * 1024
+"""Between two heartbeats; less is not worth a look at what is lost."""
 REPLACED: Final = "replaced"
 
 
@@ -86,6 +89,8 @@ class Carriage:
         self._is_closed = False
         self._changed = asyncio.Event()
         self._beat_at = 0.0
+        self._narrowness = Narrowness()
+        self._looked_at_bytes = 0
 
     # --- coming up -------------------------------------------------------------------------
 
@@ -172,6 +177,8 @@ class Carriage:
             self._wanted = able[-1].group
         before = self.senders
         self.senders = [link for link in able if link.group == self._wanted]
+        if self.senders[:1] != before[:1]:
+            self._narrowness = Narrowness()
         if self.senders != before:
             self._owner.lanes_changed()
 
@@ -280,6 +287,8 @@ class Carriage:
     def beat(self) -> None:
         """Give up links that are silent, and ask the others for a sign of life."""
         now = self._clock.monotonic()
+        if self._role is Role.CLIENT:
+            self._look_for_losses(now)
         slept = now - self._beat_at > 2 * self._limits.heartbeat_s
         self._beat_at = now
         for link in list(self._links.values()):
@@ -295,6 +304,21 @@ class Carriage:
             # tunnels asks only where they stay away.
             if self._role is Role.CLIENT or now - link.heard_at > 1.5 * self._limits.heartbeat_s:
                 link.ping()
+
+    def _look_for_losses(self, now: float) -> None:
+        """Tell when more carriers would carry more; the client alone asks for them."""
+        moved = sum(link.received_bytes + link.sent_bytes for link in self.senders)
+        before, self._looked_at_bytes = self._looked_at_bytes, moved
+        if abs(moved - before) < _BULK_BYTES:
+            self._narrowness.forget()
+            return
+        counts = {}
+        for link in self.senders:
+            found = link.path.tcp_counts() if isinstance(link.path, CountedPath) else None
+            if found is not None:
+                counts[link.generation] = found
+        if self._narrowness.look(counts, now):
+            self._events.path_narrow(self.senders[0].path.kind, self.senders[0].group)
 
     async def probe(self, deadline_s: float) -> bool:
         """

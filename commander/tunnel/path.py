@@ -8,7 +8,9 @@ loses, repeats, reorders or alters a message ends its generation and nothing els
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
+
+from commander.tunnel.narrow import TcpCounts
 
 KIND_MEMORY: Final = "memory"
 KIND_RELAY: Final = "relay"
@@ -91,6 +93,15 @@ class Path(Protocol):
 
     async def close(self, reason: str = "") -> None:
         """Close the carrier and wait until it has ended, a few seconds at most; idempotent."""
+        ...
+
+
+@runtime_checkable
+class CountedPath(Protocol):
+    """A path of which the kernel's counts tell what is lost on the whole way."""
+
+    def tcp_counts(self) -> TcpCounts | None:
+        """Those so far; None where the system does not tell them."""
         ...
 
 

@@ -90,6 +90,10 @@ class TunnelEvents(Protocol):
         """A path is gone; others may live."""
         ...
 
+    def path_narrow(self, kind: str, group: int) -> None:
+        """More carriers would carry more: those of the group that carries lose too much on a long way."""
+        ...
+
     def tunnel_interrupted(self, reason: str, *, gone: bool) -> None:
         """
         The last path is gone and connections wait for another.
@@ -122,6 +126,9 @@ class NoEvents:
         """Ignored."""
 
     def path_lost(self, kind: str, reason: str) -> None:
+        """Ignored."""
+
+    def path_narrow(self, kind: str, group: int) -> None:
         """Ignored."""
 
     def tunnel_interrupted(self, reason: str, *, gone: bool) -> None:

@@ -51,11 +51,13 @@ class PathParameters(Message, frozen=True):
     """
     What `tunnel.path` asks for: further paths of the tunnel that `tunnel` (the conversation of its
     `tunnel.start`) names. Their generations count from `generation`, in the order of the offer's
-    kinds. Command and offer have a conversation and secret of their own.
+    kinds. Command and offer have a conversation and secret of their own. `group` is that of carriers
+    that live, which the new ones join; 0 for a group of their own.
     """
 
     tunnel: str
     generation: int
+    group: int = 0
 
 
 class Command(Message, frozen=True):

@@ -57,6 +57,9 @@ class Recorded:
     def path_lost(self, kind: str, reason: str) -> None:
         self.paths.append(f"lost {kind}")
 
+    def path_narrow(self, kind: str, group: int) -> None:
+        self.paths.append(f"narrow {kind}")
+
     def tunnel_interrupted(self, reason: str, *, gone: bool) -> None:
         self.paths.append(f"interrupted {'gone' if gone else 'silent'}")
 

@@ -17,9 +17,11 @@ from itertools import islice
 from typing import Final
 
 from commander.tunnel.codes import ProtocolViolation
+from commander.tunnel.narrow import TcpCounts
 from commander.tunnel.path import KIND_DIRECT, STREAM_MESSAGE_BYTES, PathEvents
 from commander.tunnel.transports.framing import FrameReader, frame_header
 from commander.tunnel.transports.receive_buffer import receive_buffer
+from commander.tunnel.transports.tcp_counts import tcp_counts
 
 _HIGH_MARK: Final = 512 * 1024
 _LOW_MARK: Final = 256 * 1024
@@ -68,6 +70,10 @@ class DirectPath:
     def backlog_bytes(self) -> int:
         """Bytes that the kernel has not taken."""
         return self._backlog
+
+    def tcp_counts(self) -> TcpCounts | None:
+        """What the kernel has counted of it."""
+        return None if self._over.done() else tcp_counts(self._socket)
 
     def start(self, events: PathEvents) -> None:
         """Start reading."""

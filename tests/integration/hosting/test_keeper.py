@@ -119,6 +119,30 @@ async def test_a_cut_tunnel_comes_back_and_its_connection_lives(
     assert (paths.interruptions, paths.resumes) == (3, 3)
 
 
+async def test_a_path_that_loses_much_gets_more_carriers(world: World, tmp_path: Path) -> None:
+    """They join the group that carries, at both ends, and a connection goes on beside it."""
+    async with kept(world, tmp_path) as it:
+        tunnel = await it.start(path="direct")
+        (session,) = it.running.service.sessions.all()
+        assert session.end is not None
+        before = len(tunnel.end.links())
+        group = tunnel.end.links()[0].group
+        async with program(tunnel) as it_runs:
+            await it_runs.says(b"one")
+            tunnel.path_narrow("direct", group)
+            ends = (tunnel.end, session.end)
+            await eventually(
+                lambda: all(len(end.links()) == 2 * before for end in ends), "more carriers"
+            )
+            for end in ends:
+                assert {link.group for link in end.links() if link.is_preferred} == {group}
+            await it_runs.says(b"two" * 100_000)
+
+        assert [line["reason"] for line in it.log(tunnel, "trying")] == [
+            "what carries is long and loses much"
+        ]
+
+
 async def test_losing_the_better_path_interrupts_nothing(world: World, tmp_path: Path) -> None:
     """While the relay is still there it takes over at once, and direct is asked for again later."""
     async with kept(world, tmp_path) as it:

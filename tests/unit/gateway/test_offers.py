@@ -80,6 +80,18 @@ async def test_carriers_are_numbered_by_the_offer(world: World) -> None:
     assert answer == OfferAnswer(("direct", "relay"), b"", "db:5432", b"direct")
 
 
+async def test_carriers_may_join_a_group_that_lives(world: World) -> None:
+    """Numbers of their own, and one of them for the audit log."""
+    _, plan = await planned(world, Offer(("direct",), b"", b"d"))
+
+    prepared = await prepare_paths(Kinds(), plan, open_offer(plan), 10, group=3)
+
+    assert [(c.generation, c.group, c.is_first) for c in prepared.carriers] == [
+        (10, 3, True), (11, 3, False), (12, 3, False), (13, 3, False),
+    ]  # fmt: skip
+    await prepared.close()
+
+
 async def test_a_kind_that_does_not_hold_is_left_out(world: World) -> None:
     """One bad part costs its own kind; with nothing left, it is the refusal."""
     _, plan = await planned(world, Offer(("webrtc", "relay"), b"nonsense"))

@@ -91,6 +91,10 @@ CHANGED: dict[str, tuple[Code, Callable[[World], dict[str, Any]]]] = {
         Code.COMMAND_MALFORMED,
         lambda w: {"action": ATTACH_PATH, "parameters": PathParameters(new_uid(), 65536)},
     ),
+    "group too high": (
+        Code.COMMAND_MALFORMED,
+        lambda w: {"action": ATTACH_PATH, "parameters": PathParameters(new_uid(), 5, 65536)},
+    ),
     "parameters of another action": (
         Code.COMMAND_MALFORMED,
         lambda w: {"action": ATTACH_PATH},

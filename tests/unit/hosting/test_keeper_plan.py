@@ -334,6 +334,50 @@ def test_with_a_direct_path_nothing_better_is_looked_for() -> None:
     assert decision == plans.Decision((), None)
 
 
+def wide(carriers: int, number: int = 1) -> Group:
+    return Group("direct", number, 0.04, NOW - 100, True, carriers)
+
+
+def test_a_long_path_that_loses_much_gets_twice_the_carriers_and_no_more_than_sixteen() -> None:
+    """Four by each command, one command after the other; again only when it is told again."""
+    plan, widths = plan_of(), [4]
+    for _ in range(4):
+        plan.narrow(1)
+        while asked := acts(plan, [wide(widths[-1])], NOW):
+            assert asked == [Ask(("direct",), "what carries is long and loses much", 1)]
+            assert acts(plan, [wide(widths[-1])], NOW) == []
+            plan.attempt_ended(NOW)
+            widths.append(widths[-1] + 4)
+        assert len(widths) <= 4
+
+    assert widths == [4, 8, 12, 16]
+
+
+def test_carriers_that_do_not_come_up_are_not_asked_for_again_and_again() -> None:
+    """Each is asked for once, whatever becomes of it."""
+    plan = plan_of()
+    plan.narrow(1)
+    assert len(acts(plan, [wide(4)], NOW)) == 1
+    plan.attempt_ended(NOW)
+    assert acts(plan, [wide(4)], NOW) == []
+
+
+def test_only_the_direct_path_that_carries_is_widened() -> None:
+    """Not one that was replaced meanwhile, no relay, and nothing in a crowd."""
+    plan = plan_of()
+    plan.narrow(1)
+    assert acts(plan, [wide(4, number=9)], NOW) == []
+
+    plan = plan_of(("relay",))
+    plan.narrow(1)
+    assert acts(plan, [group("relay", preferred=True)], NOW) == []
+
+    plan = plan_of()
+    plan.narrow(1)
+    crowded = plan.decide([wide(4)], NOW, is_connected=True, is_crowded=True)
+    assert crowded.actions == ()
+
+
 def test_a_path_that_dies_young_counts_as_failed() -> None:
     """A direct path that comes and goes is not asked for at once again."""
     plan = plan_of(("relay", "direct"))

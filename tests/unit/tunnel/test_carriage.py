@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from random import Random
 
 import pytest
 
@@ -13,7 +14,8 @@ from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.events import Entry
 from commander.tunnel.keys import ConversationKeys
 from commander.tunnel.link import Link
-from commander.tunnel.path import Binding
+from commander.tunnel.narrow import TcpCounts
+from commander.tunnel.path import STREAM_MESSAGE_BYTES, Binding
 from commander.tunnel.reports import TunnelLimits
 from commander.tunnel.transports.memory import Faults, MemoryPath, memory_paths
 from tests.support.tunnels import Recorded, conversation_keys, eventually
@@ -55,6 +57,23 @@ class Owner:
         self.ends.append((code, reason))
 
 
+class CountedMemoryPath(MemoryPath):
+    """A path of which one segment in a hundred was lost, on a long way."""
+
+    segments = 0
+
+    def tcp_counts(self) -> TcpCounts:
+        return TcpCounts(self.segments, self.segments // 100, 0, 0, 0.04, 0.04)
+
+
+def counted_paths() -> tuple[MemoryPath, MemoryPath]:
+    rng = Random(0)
+    one, two = (CountedMemoryPath(Faults(), rng, STREAM_MESSAGE_BYTES) for _ in range(2))
+    one.connect(two)
+    two.connect(one)
+    return one, two
+
+
 class End:
     """One end's carriage, and what it told."""
 
@@ -83,8 +102,9 @@ class Ends:
         *,
         faults: Faults | None = None,
         secret: bytes = b"n" * 32,
+        counted: bool = False,
     ) -> None:
-        one, two = self.paths[generation] = memory_paths(faults)
+        one, two = self.paths[generation] = counted_paths() if counted else memory_paths(faults)
         await asyncio.gather(
             self.client.carriage.attach(
                 one, Binding(), generation=generation, keys=fresh(secret), group=group
@@ -137,6 +157,29 @@ async def test_the_first_group_carries_and_later_ones_wait_to_be_preferred() -> 
     ends.gateway.carriage.prefer_link(99)
     assert sending(ends.gateway) == [2, 3]
     assert [report.is_preferred for report in ends.client.carriage.reports()] == [False, True, True]
+    await ends.close()
+
+
+async def test_a_client_tells_once_when_its_carriers_lose_much() -> None:
+    """By what the kernel counts, at heartbeats between which bulk moved; a gateway only follows."""
+    ends = Ends()
+    for generation in (1, 2, 3):
+        await ends.attach(generation, 1, counted=True)
+
+    def bulk(end: End) -> None:
+        for link in end.carriage.senders:
+            assert isinstance(link.path, CountedMemoryPath)
+            link.path.segments += 1000
+            link.sent_bytes += 1_000_000
+
+    for _ in range(4):
+        for end in (ends.client, ends.gateway):
+            bulk(end)
+            end.carriage.beat()
+        ends.clock.advance(2.0)
+
+    assert ends.client.events.paths.count("narrow memory") == 1
+    assert "narrow memory" not in ends.gateway.events.paths
     await ends.close()
 
 
