@@ -47,6 +47,8 @@ class Steps:
     pings: int = 50
     connects: int = 10
     parallel: int = 16
+    lead_s: float = 0.0
+    """A download before all else that nothing is measured of: what adapts to a path has done so then."""
     grace_s: float = 15.0
     """What a step may take beyond its warm-up and window."""
 
@@ -151,6 +153,8 @@ class Driver:
         window_s = self._steps.warm_s + self._steps.window_s
         await self._step("idle", self._idle())
         await self._step("first byte", self._first_byte())
+        if self._steps.lead_s:
+            await self._step("lead", self._lead(), self._steps.lead_s)
         for parallel in (1, self._steps.parallel):
             for order, name in ((b"D", "down"), (b"U", "up")):
                 await self._step("settle", self._settle())
@@ -211,6 +215,10 @@ class Driver:
                 await _ping(connection)
             taken.append(time.perf_counter() - began)
         self._found.figures["first byte"] = sorted(taken)[len(taken) // 2]
+
+    async def _lead(self) -> None:
+        async with self._connected(b"D") as connection:
+            await _count(connection, 0.0, self._steps.lead_s)
 
     async def _rate(self, order: bytes, name: str, parallel: int) -> None:
         work: Callable[[], Awaitable[int]] = self._upload if order == b"U" else self._download
