@@ -7,6 +7,7 @@ from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 from commander.plugin.results import Done, Plain, Result, Unchanged
 from commander.vault import application_users
+from plugins.secrets_manager.leaving import tell_what_stays
 
 
 async def share(context: Context, arguments: Arguments) -> Result:
@@ -48,4 +49,5 @@ async def unshare(context: Context, arguments: Arguments) -> Result:
     data: dict[str, Plain] = {"app_uid": application.uid, "user": user.email}
     if not changed:
         return Unchanged(f"{user.email} has no part in {application.title!r}.", data)
+    tell_what_stays(context, user.email)
     return Done(f"{user.email} has no more part in {application.title!r}.", data)

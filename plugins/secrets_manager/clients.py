@@ -34,6 +34,7 @@ from plugins.secrets_manager.handover import (
     server_lines,
     token_text,
 )
+from plugins.secrets_manager.leaving import tell_what_stays
 from plugins.secrets_manager.server_keys import server_info
 
 MAX_COUNT = 500
@@ -291,6 +292,7 @@ async def remove(context: Context, arguments: Arguments) -> Result:
         force=arguments.flag("force"),
     )
     await vault.applications.remove_clients({client.row.client_id: "" for client in found})
+    tell_what_stays(context, "who had them")
     removed: list[Plain] = [client.row.client_id for client in found]
     return Done(
         f"Removed {len(found)} of {application.title!r}: {names}{more}.", {"removed": removed}

@@ -8,6 +8,7 @@ from commander.plugin.command import Arguments
 from commander.plugin.context import Context
 from commander.plugin.results import Done, Plain, Result, Unchanged
 from commander.vault.replica import OpenFolder
+from plugins.secrets_manager.leaving import tell_what_stays
 
 
 async def add(context: Context, arguments: Arguments) -> Result:
@@ -57,6 +58,7 @@ async def remove(context: Context, arguments: Arguments) -> Result:
     names = _names(changed or folders)
     if not changed:
         return Unchanged(f"Application {application.title!r} has no access to {names}.", data)
+    tell_what_stays(context, "its clients of now")
     return Done(f"Application {application.title!r} has no more access to {names}.", data)
 
 

@@ -101,6 +101,7 @@ async def test_folders_are_shared_and_taken_back(world: World) -> None:
          "expires": None}
     ]  # fmt: skip
     removed = await world.json(plugin, "sm secret remove --app CI --secret Infra -f")
+    assert "keys are not changed" in world.context.console.notices[-1]
     again = await world.json(plugin, "sm share rm --app CI --secret Infra -f")
     assert (removed["removed"], again["status"]) == ([folder.uid], "unchanged")
 

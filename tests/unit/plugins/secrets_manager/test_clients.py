@@ -146,6 +146,7 @@ async def test_clients_are_removed_by_name_and_by_id(ci: World) -> None:
         await ci.run(plugin, 'sm client remove -a CI -i "build 1"')
     removed = await ci.json(plugin, f'sm client rm -a CI -i "build 1" -i {ids[1][:12]}', "yes")
     assert removed["removed"] == ids[:2]
+    assert "keys are not changed" in ci.context.console.notices[-1]
     with pytest.raises(NotFound):
         await ci.run(plugin, 'sm client rm -a CI -i "build 1" -f')
     rest = await ci.json(plugin, 'sm client rm -a CI -i "*" -f')

@@ -218,6 +218,7 @@ async def test_an_application_shared_with_a_viewer_and_an_admin(
     with pytest.raises(UsageError):
         await world.run(plugin, "sm app unshare CI --email bob@example.org")
     await world.run(plugin, "sm app unshare CI --email bob@example.org -f")
+    assert "keys are not changed: bob@example.org" in world.context.console.notices[-1]
     again = await world.json(plugin, "sm app unshare CI --email bob@example.org -f")
     await bob.vault.sync(everything=True)
     assert again["status"] == "unchanged"
