@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.canaries import Canaries
 from tests.support.coverage_contexts import pytest_runtest_protocol
@@ -24,6 +25,14 @@ __all__ = [  # hooks that pytest finds here
     "pytest_runtest_protocol",
     "pytest_terminal_summary",
 ]
+
+# A busy machine is no finding, and a run that nobody changed anything for ends as the last one did.
+# For new examples: pytest --hypothesis-profile=search
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("search", deadline=None, max_examples=1000)
+settings.load_profile("steady")
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _LEAKS = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "GATEWAY_CONFIG")

@@ -212,7 +212,7 @@ def test_problem_reads_as_a_sentence() -> None:
     assert str(problem(Finding.FORGED, 3)) == "forged: 3 of p"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), removed=st.sets(st.integers(2, SIZE - 1), max_size=6))
 def test_any_loss_and_any_order_are_told_apart(seed: int, removed: set[int]) -> None:
     """Shuffled and thinned out, exactly the lost numbers are missing."""

@@ -54,7 +54,7 @@ def test_reference_reproduces_the_published_vector() -> None:
 
 
 @given(plaintext=st.binary(max_size=200), context=st.text(max_size=20))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_reference_opens_our_boxes(plaintext: bytes, context: str) -> None:
     """What our wrapper seals, the second implementation opens: HPKE, and `info` as documented."""
     sealed = KEY.public.seal(plaintext, "purpose", context)

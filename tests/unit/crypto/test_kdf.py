@@ -133,7 +133,7 @@ def argon2_with_secret(
     return bytes(ffi.buffer(out))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     password=st.binary(min_size=1, max_size=64),
     salt=st.binary(min_size=8, max_size=32),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from commander.errors import SealBroken
@@ -19,7 +19,6 @@ def test_recorded_wrap_opens() -> None:
     assert ecies.open_sealed(KEY, bytes.fromhex(OWN["ecies"])).hex() == OWN["plaintext"]
 
 
-@settings(deadline=None)
 @given(plaintext=st.binary(max_size=200))
 def test_round_trip(plaintext: bytes) -> None:
     """What is sealed to a key, the key opens; the overhead is fixed."""

@@ -40,7 +40,7 @@ def test_recorded_request_opens() -> None:
     assert answer.hex() == OWN["plaintext"]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(payload=st.binary(min_size=1, max_size=300), answer=st.binary(max_size=300))
 def test_round_trip(payload: bytes, answer: bytes) -> None:
     """The server reads what the client sent, and the client what the server answers."""

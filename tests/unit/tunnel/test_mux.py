@@ -635,7 +635,7 @@ class _Model:
         raise AssertionError("the two ends never came to rest")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), steps=st.integers(0, 300))
 def test_two_ends_deliver_every_byte_once_and_in_order(seed: int, steps: int) -> None:
     """Whatever the order of writes, resets, messages and drains; after a reset it is a prefix."""
@@ -652,7 +652,7 @@ def test_two_ends_deliver_every_byte_once_and_in_order(seed: int, steps: int) ->
         assert end._granted == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(limit=st.integers(5000, BIG), sizes=st.lists(st.integers(1, 20_000), max_size=10))
 def test_events_do_not_depend_on_how_messages_are_cut(limit: int, sizes: list[int]) -> None:
     """Any message size of the path gives the same bytes in the same order."""
@@ -767,7 +767,7 @@ class _ManyLinks(_Model):
         super().settle()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @example(seed=0, steps=160)
 @given(seed=st.integers(0, 2**32), steps=st.integers(0, 400))
 def test_links_that_come_and_die_lose_double_and_reorder_nothing(seed: int, steps: int) -> None:
