@@ -130,7 +130,9 @@ async def test_a_request_for_one_record_shown_as_of_another(world: SdkWorld) -> 
 
 Lie = Callable[[RecordVersion], RecordVersion]
 LIES: dict[str, Lie] = {
-    "payload": lambda v: msgspec.structs.replace(v, payload=v.payload[:-1] + b"\0"),
+    "payload": lambda v: msgspec.structs.replace(
+        v, payload=v.payload[:-1] + bytes([v.payload[-1] ^ 1])
+    ),
     "record key": lambda v: msgspec.structs.replace(v, record_key=bytes(60)),
     "no request": lambda v: msgspec.structs.replace(v, write=None),
 }

@@ -28,7 +28,7 @@ async def test_keys_are_made_once_and_shown_by_nothing(tmp_path: Path) -> None:
     assert is_uid(first.identity.uid)
     assert first.identity.ksm.public == second.identity.ksm.public
     assert first.identity.ksm_key_id not in BUILT_IN_KEY_IDS
-    assert "Key" not in repr(first.identity)
+    assert "Key" not in repr(first.identity).replace(first.identity.uid, "")
 
 
 async def test_setup_secret_is_kept_as_a_digest_only(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ async def test_unknown_and_malformed_names_are_unknown_records(world: World) -> 
     assert all(
         one.code == Code.RECORD_UNKNOWN for one in found.values() if isinstance(one, Refused)
     )
-    assert all("etc" not in uid for uid in world.server.requests[-1].records)
+    assert all("/etc/" not in uid for uid in world.server.requests[-1].records)
 
 
 async def test_a_seal_ahead_of_the_log_makes_it_fetch(world: World) -> None:

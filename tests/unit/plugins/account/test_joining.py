@@ -142,7 +142,9 @@ def test_kit_holds_what_a_new_machine_needs() -> None:
     assert (join.root, join.server) == (device.root, SERVER.address)
     assert "R1-" in text
     assert account.secret.text not in repr(kit)
-    assert "R1-" not in make_kit(device, account.secret, None, b"").text()
+    without = make_kit(device, account.secret, None, b"").text()
+    # The join string is random, and may hold the three characters by chance.
+    assert "R1-" not in without.replace(next(w for w in without.split() if "join1." in w), "")
 
 
 def test_fingerprint_is_of_one_certificate_only() -> None:
