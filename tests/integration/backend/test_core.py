@@ -27,6 +27,7 @@ from commander.wire.known_server import KnownServer
 from commander.wire.records import RecordData
 from tests.support.backend_server import BackendServer, running
 from tests.support.vaults import candidate
+from tests.support.waiting import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -38,7 +39,7 @@ class Process:
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        self.address = "127.0.0.1:0"
+        self.address = f"127.0.0.1:{free_port()}"  # kept while it is down
         self.join = ""
 
     async def start(self) -> None:

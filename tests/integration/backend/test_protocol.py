@@ -50,7 +50,7 @@ async def test_header_that_never_ends_is_cut_off(
     server: BackendServer, monkeypatch: pytest.MonkeyPatch, after_a_request: bool
 ) -> None:
     """As the first request of a connection, and after a good one."""
-    monkeypatch.setattr(protocol, "HEADERS_S", 0.5)
+    monkeypatch.setattr(protocol, "HEADERS_S", 2.0)
     reader, writer = await connect(server)
     if after_a_request:
         writer.write(HEALTH)

@@ -192,7 +192,7 @@ async def test_an_attempt_that_is_forgotten_leaves_no_token_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After its time the port, and a connection that nobody took, are closed by themselves."""
-    monkeypatch.setattr(direct, "WAIT_S", 0.3)
+    monkeypatch.setattr(direct, "WAIT_S", 2.0)
     reception = Reception(open_port("127.0.0.1"))
     offering = direct.offer()
     ticket = Ticket(read_offer(offering.wire).token)
