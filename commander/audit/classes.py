@@ -17,6 +17,8 @@ class Sensitivity(enum.IntEnum):
 
 
 MAX_TEXT = 512
+# 512 characters of four bytes, padded, sealed, in base64; two of them fit into an event.
+MAX_SEALED = 3072
 _TEXT = msgspec.Meta(max_length=MAX_TEXT)
 _UID = msgspec.Meta(max_length=64)
 _COUNT = msgspec.Meta(ge=0, le=2**63 - 1)
@@ -28,6 +30,7 @@ PublicUid = Annotated[str, Sensitivity.PUBLIC, _UID]
 PublicCount = Annotated[int, Sensitivity.PUBLIC, _COUNT]
 PublicHash = Annotated[bytes, Sensitivity.PUBLIC, _HASH]
 SensitiveText = Annotated[str, Sensitivity.SENSITIVE, _TEXT]
+SealedText = Annotated[str, Sensitivity.SENSITIVE, msgspec.Meta(max_length=MAX_SEALED)]
 SensitiveCount = Annotated[int, Sensitivity.SENSITIVE, _COUNT]
 
 

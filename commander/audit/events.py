@@ -19,6 +19,7 @@ from commander.audit.classes import (
     PublicHash,
     PublicText,
     PublicUid,
+    SealedText,
     SensitiveCount,
     SensitiveText,
 )
@@ -56,6 +57,17 @@ class TunnelIntent(Event, frozen=True):
     log_seq: PublicCount
     target_host: SensitiveText
     target_port: SensitiveCount
+
+
+class TunnelReason(Event, frozen=True):
+    """Why a user wanted a tunnel, as typed: before the intent of its conversation; sealed values."""
+
+    conversation: PublicUid
+    user: PublicUid
+    device: PublicUid
+    record: PublicUid
+    reason: SealedText
+    ticket: SealedText
 
 
 class TunnelOutcome(Event, frozen=True):
@@ -223,6 +235,7 @@ class TunnelKilled(Event, frozen=True):
 KINDS: dict[str, type[Event]] = {
     "command-refused": CommandRefused,
     "tunnel-intent": TunnelIntent,
+    "tunnel-reason": TunnelReason,
     "tunnel-outcome": TunnelOutcome,
     "path-attached": PathAttached,
     "tunnel-paths": TunnelPaths,

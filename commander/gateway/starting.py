@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from commander.audit.events import TunnelIntent
+from commander.audit.events import TunnelIntent, TunnelReason, clip
 from commander.audit.sealed import seal_value
 from commander.authority.decide import Refuse
 from commander.authority.refusals import Code
@@ -114,9 +114,25 @@ class TunnelStarter:
         finally:
             self._beginning.discard(conversation)
 
+    async def _write_reason(self, plan: Plan, conversation: str) -> None:
+        parameters = plan.genuine.parameters
+        assert isinstance(parameters, TunnelParameters)
+        if not (parameters.reason or parameters.ticket):
+            return
+        key = plan.record.record_key
+        reason, ticket = (
+            seal_value(key, conversation, clip(text)) if text else ""
+            for text in (parameters.reason, parameters.ticket)
+        )
+        rights = plan.rights
+        await self.write(
+            TunnelReason(conversation, rights.user, rights.device, rights.record, reason, ticket)
+        )
+
     async def _commit(self, plan: Plan, session: Session, attempt: Attempt) -> None:
         """Write the intent; then, if it still may be, let the tunnel begin."""
         target = session.target.target
+        await self._write_reason(plan, session.conversation)
         await self.write(
             TunnelIntent(
                 conversation=session.conversation,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from commander.audit.events import CommandRefused, TunnelIntent
+from commander.audit.events import CommandRefused, TunnelIntent, TunnelReason, encode_event
 from commander.audit.sealed import open_value
 from commander.authority.refusals import Code
 from commander.authority.statements import Kind, Right
@@ -59,6 +59,32 @@ async def test_a_good_command_opens_a_tunnel(world: World) -> None:
     host = open_value(world.record.record_key, intent.conversation, intent.target_host)
     assert host == "127.0.0.1"
     assert asked.command.conversation in running.service.sessions
+    await close(running)
+
+
+@pytest.mark.parametrize(
+    ("reason", "ticket"),
+    [("nightly job", "OPS-7"), ("", "OPS-7"), ("\U0001f600" * 512, "\U0001f600" * 512)],
+)
+async def test_reason_and_ticket_are_in_the_audit_log(
+    world: World, reason: str, ticket: str
+) -> None:
+    """Before the intent, and sealed: a user may type anything there."""
+    running = await world.service()
+
+    _, reply = await running.start(parameters=TunnelParameters("", 0, reason, ticket))
+
+    assert reply.accepted
+    told, intent = world.journal.events[:2]
+    assert isinstance(told, TunnelReason)
+    assert isinstance(intent, TunnelIntent)
+    assert encode_event(told)
+    assert (told.conversation, told.user) == (intent.conversation, world.bob.user)
+    found = [
+        open_value(world.record.record_key, told.conversation, value) if value else ""
+        for value in (told.reason, told.ticket)
+    ]
+    assert found == [reason, ticket]
     await close(running)
 
 
