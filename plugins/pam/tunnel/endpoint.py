@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from commander.hosting.model import TunnelInfo
@@ -11,6 +12,7 @@ from plugins.pam.tunnel.local_names import certificate_line, explain_name
 
 # The client program and default port of each kind of database, by `databaseType`.
 _CLIENT_OF = {"postgresql": "psql", "mysql": "mysql", "mariadb": "mysql"}
+_PLAIN = re.compile(r"[\w.][\w.@+$\\-]*\Z")
 _PORTS = {22: "ssh", 5432: "psql", 3306: "mysql", 80: "curl", 8080: "curl"}
 
 
@@ -107,13 +109,20 @@ def connect_line(tunnel: TunnelInfo, record: RecordData, *, user: str) -> str:
     host, port = tunnel.local_host, str(tunnel.local_port)
     match client_program(tunnel, record):
         case "psql":
-            words = ["psql", "-h", host, "-p", port, *(["-U", user] if user else [])]
-            words += [name] if (name := _database(record)) else []
+            words = ["psql", "-h", host, "-p", port, *_option("-U", user), *_for_psql(record)]
         case "mysql":
-            words = ["mysql", "-h", host, "-P", port, *(["-u", user] if user else [])]
-            words += ["-p", *([name] if (name := _database(record)) else [])]
+            words = [
+                "mysql",
+                "-h",
+                host,
+                "-P",
+                port,
+                *_option("-u", user),
+                "-p",
+                *_for_mysql(record),
+            ]
         case "ssh":
-            words = ["ssh", "-p", port, f"{user}@{host}" if user else host]
+            words = ["ssh", "-p", port, _ssh_place(user, host)]
         case "curl":
             words = ["curl", f"http://{_address(host)}:{port}/"]
         case _:
@@ -122,22 +131,48 @@ def connect_line(tunnel: TunnelInfo, record: RecordData, *, user: str) -> str:
 
 
 def _unix_words(tunnel: TunnelInfo, record: RecordData, user: str) -> list[str]:
-    name = _database(record)
     match client_program(tunnel, record):
         case "psql" if place := _postgres_socket(tunnel.unix):
-            words = ["psql", "-h", place[0], "-p", place[1], *(["-U", user] if user else [])]
-            return [*words, *([name] if name else [])]
+            words = ["psql", "-h", place[0], "-p", place[1]]
+            return [*words, *_option("-U", user), *_for_psql(record)]
         case "mysql":
-            words = ["mysql", "-S", tunnel.unix, *(["-u", user] if user else []), "-p"]
-            return [*words, *([name] if name else [])]
+            words = ["mysql", "-S", tunnel.unix, *_option("-u", user), "-p"]
+            return [*words, *_for_mysql(record)]
         case "ssh":
             host = tunnel.remote.rpartition(":")[0]
             proxy = f"ProxyCommand=nc -U {shlex.quote(tunnel.unix)}"
-            return ["ssh", "-o", proxy, f"{user}@{host}" if user else host]
+            return ["ssh", "-o", proxy, _ssh_place(user, host if _PLAIN.match(host) else "target")]
         case "curl":
             return ["curl", "--unix-socket", tunnel.unix, "http://localhost/"]
         case _:
             return []
+
+
+# Who may write a record is not who pastes the line: its values must stay values, to the shell, to
+# the client's options, and to libpq, which reads a database name with = or :// as where to connect.
+def _option(flag: str, value: str) -> list[str]:
+    return [flag, value] if value.isprintable() and value else []
+
+
+def _ssh_place(user: str, host: str) -> str:
+    return f"{user}@{host}" if _PLAIN.match(user) else host
+
+
+def _for_psql(record: RecordData) -> list[str]:
+    name = _database(record)
+    if not name.isprintable() or not (name.startswith("-") or "=" in name or "://" in name):
+        return _word(name)
+    quoted = name.replace("\\", "\\\\").replace("'", "\\'")
+    return ["-d", f"dbname='{quoted}'"]
+
+
+def _for_mysql(record: RecordData) -> list[str]:
+    name = _database(record)
+    return _option("-D", name) if name.startswith("-") else _word(name)
+
+
+def _word(value: str) -> list[str]:
+    return [value] if value and value.isprintable() else []
 
 
 def _postgres_socket(path: str) -> tuple[str, str] | None:

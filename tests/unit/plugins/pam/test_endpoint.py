@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shlex
+
 import msgspec
 import pytest
 
@@ -68,6 +70,42 @@ def test_a_user_name_never_becomes_more_than_a_word() -> None:
 
     line = connect_line(info(), orders, user="$(id)")
     assert line == "psql -h 127.0.0.1 -p 49152 -U '$(id)' 'a; rm -rf /'"
+
+
+@pytest.mark.parametrize(
+    ("program", "user", "database", "line"),
+    [
+        ("ssh", "-oProxyCommand=id", "", "ssh -p 49152 127.0.0.1"),
+        ("ssh", "ssh://x@evil/", "", "ssh -p 49152 127.0.0.1"),
+        ("ssh", "CORP\\ann", "", "ssh -p 49152 'CORP\\ann@127.0.0.1'"),
+        ("psql", "-W", "host=evil", "psql -h 127.0.0.1 -p 49152 -U -W -d 'dbname='\"'\"'host=evil'\"'\"''"),
+        ("psql", "", "postgresql://evil", "psql -h 127.0.0.1 -p 49152 -d 'dbname='\"'\"'postgresql://evil'\"'\"''"),
+        ("psql", "", "-fx", "psql -h 127.0.0.1 -p 49152 -d 'dbname='\"'\"'-fx'\"'\"''"),
+        ("psql", "a\x1b[2J", "b\nid\n", "psql -h 127.0.0.1 -p 49152"),
+        ("mysql", "-e", "-eid", "mysql -h 127.0.0.1 -P 49152 -u -e -p -D -eid"),
+        ("mysql", "", "a\nb", "mysql -h 127.0.0.1 -P 49152 -p"),
+    ],
+)  # fmt: skip
+def test_values_of_a_record_stay_values_of_the_client(
+    program: str, user: str, database: str, line: str
+) -> None:
+    """No option, no other server by a connection string, no second line: who writes a record does not paste."""
+    kinds = {"ssh": ("pamMachine", ""), "psql": ("pamDatabase", "postgresql")}
+    kind, database_type = kinds.get(program, ("pamDatabase", "mysql"))
+    fields = {"connectDatabase": database} if database else {}
+    named = record(kind, databaseType=database_type, **fields)
+
+    assert connect_line(info("db:1"), named, user=user) == line
+
+
+def test_libpq_reads_the_quoted_name_as_a_name() -> None:
+    """With its quotes and backslashes; nothing in it becomes another setting."""
+    name = "a\\' host=evil b"
+    orders = record("pamDatabase", databaseType="postgresql", connectDatabase=name)
+
+    assert shlex.split(connect_line(info(), orders, user=""))[-2:] == [
+        "-d", "dbname='a\\\\\\' host=evil b'",
+    ]  # fmt: skip
 
 
 def test_programs_get_their_own_variables() -> None:
