@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.support.product import Product, User  # noqa: E402 (needs the path)
+from tests.support.product import PASSWORD, Product, User  # noqa: E402 (needs the path)
 from tests.support.servers.postgres import Postgres  # noqa: E402 (needs the path)
 from tests.support.servers.sshd import Sshd  # noqa: E402 (needs the path)
 
@@ -112,7 +112,8 @@ def session(user: User, sshd: Sshd, postgres: Postgres | None) -> int:
         lines.insert(0, f"psql {url}:{port_of(user, 'Orders DB')}/{postgres.database}")
     print("Paste in another terminal:\n")
     print("\n".join(f"  {line}" for line in lines))
-    print("\nHere: pam tunnel list, pam tunnel tail, help. `quit` ends the sandbox.\n", flush=True)
+    print("\nHere: pam tunnel list, pam tunnel tail, help. `quit` ends the sandbox.")
+    print(f"After 30 minutes without a command: login, password {PASSWORD!r}.\n", flush=True)
     # Ctrl-C is meant for the session, which gets it from the terminal as we do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     environment = user.home.environment(TERM=os.environ.get("TERM", "xterm"))
