@@ -55,6 +55,8 @@ class RawSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.opened.done():
             self.opened.set_exception(ConnectionResetError("closed before the upgrade"))
+            # Whoever opens it may have given up.
+            self.opened.exception()
         if not self.closed.done():
             self.closed.set_result(self._code)
 

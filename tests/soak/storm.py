@@ -15,10 +15,11 @@ from collections.abc import Iterator
 
 from commander.api.retry import backoff
 from commander.api.websocket import OPEN_S as PATIENCE_S
+from commander.router.admission import AT_ONCE as HANDSHAKES
 from tests.soak import Figure, Size
 from tests.soak.measuring import percentile, telling
 from tests.soak.router_process import peer
-from tests.soak.websockets import AT_ONCE, Swarm, router_process, spare_memory
+from tests.soak.websockets import Swarm, router_process, spare_memory
 from tests.support.router_server import Peer
 from tests.support.waiting import free_port
 
@@ -28,6 +29,8 @@ FIRST = 1_000
 FIRST_LIMIT_S, ALL_LIMIT_S = 10.0, 60.0
 GIVE_UP_S = 600.0
 COUNTED_S = 30.0
+CROWD = 4 * HANDSHAKES
+"""Attempts at once: four times as many as the router begins with."""
 
 
 def run(size: Size) -> Iterator[Figure]:
@@ -48,7 +51,7 @@ async def _run(size: Size) -> list[Figure]:
         async with asyncio.timeout(GIVE_UP_S):
             await asyncio.gather(*(socket.closed for _, socket in opened))
     async with router_process(size.folder, count, port) as router, Swarm(router, size) as swarm:
-        crowd = _Crowd(swarm, count)
+        crowd = _Crowd(swarm)
         coming = [
             asyncio.ensure_future(crowd.come_back(one, random.Random(rng.random())))
             for one in peers
@@ -83,12 +86,12 @@ class _Crowd:
     once, and so is done with nobody in time, would never see them all.
     """
 
-    def __init__(self, swarm: Swarm, count: int) -> None:
+    def __init__(self, swarm: Swarm) -> None:
         self.given_up = 0
         self._swarm = swarm
         self._began = time.monotonic()
-        # The handshakes of all clients share this machine's processors with the router.
-        self._turn = asyncio.Semaphore(max(AT_ONCE, count // 4))
+        # All clients are this one process: more at once would wait for each other, not for the router.
+        self._turn = asyncio.Semaphore(CROWD)
 
     async def come_back(self, one: Peer, rng: random.Random) -> float:
         """Try until it is connected; seconds since the router could be reached again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ _WARM = 10
 _REST_S = 10.0
 _ACTIVE_S = 10.0
 _START_S = 600.0
+_STILL_S = 10.0
+"""Longer than a silent path lives: the gateway gives all of them up."""
+_BACK_S, _BACK_LIMIT_S = 200.0, 60.0
 _MESSAGE = b"x" * 64
 _CLIENT_KIB, _GATEWAY_KIB = 256, 256
 
@@ -62,7 +66,14 @@ def _measure(
     yield Figure(f"round trips through {active} active tunnels", len(trips) / _ACTIVE_S, "1/s")
     yield Figure("round trip, median", 1000 * percentile(trips, 50), "ms")
     yield Figure("round trip, 99 %", 1000 * percentile(trips, 99), "ms")
-    lost = len(ports) - servers.run(_try_all(ports), deadline_s=300)
+    # Not in the suite, which has other tests of it.
+    still_s = _STILL_S if size.scale >= 0.1 else 0.0
+    size.tell(f"the client stands still for {still_s:.0f} s")
+    began = time.monotonic() + still_s
+    lost = len(ports) - servers.run(_stand_still(client, still_s, ports), deadline_s=2 * _BACK_S)
+    # A connection waits while its tunnel has no path, so all of them are back when all were served.
+    back_limit = _BACK_LIMIT_S if size.scale >= 1.0 else None
+    yield Figure("all are back after", time.monotonic() - began, "s", back_limit)
     yield Figure("tunnels that did not work at the end", lost, "", 0)
 
 
@@ -162,6 +173,16 @@ async def _use(ports: list[int], seconds: float) -> list[float]:
     return trips
 
 
+async def _stand_still(client: Child, still_s: float, ports: list[int]) -> int:
+    """Freeze the client for a while; how many tunnels carry a connection afterwards."""
+    client.popen.send_signal(signal.SIGSTOP)
+    try:
+        await asyncio.sleep(still_s)
+    finally:
+        client.popen.send_signal(signal.SIGCONT)
+    return await _try_all(ports)
+
+
 async def _try_all(ports: list[int]) -> int:
     """How many of them carry a connection now."""
     slots = asyncio.Semaphore(50)
@@ -169,7 +190,7 @@ async def _try_all(ports: list[int]) -> int:
     async def works(port: int) -> bool:
         async with slots:
             try:
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(_BACK_S):
                     reader, writer = await asyncio.open_connection("127.0.0.1", port)
                     writer.write(_MESSAGE)
                     await reader.readexactly(len(_MESSAGE))

@@ -30,7 +30,7 @@ from commander.ids import new_uid
 from commander.launch.tls_buffers import share_tls_buffers
 from commander.wire.commands import Deliver, Hello, Send, read_routed
 from tests.soak import Figure, Size
-from tests.soak.measuring import telling
+from tests.soak.measuring import cost_of, processor_share, telling
 from tests.soak.raw_websocket import OPEN_S, RawSocket, open_raw
 from tests.soak.router_process import flooder_of, gateway_of, peer
 from tests.support.router_server import Peer
@@ -73,6 +73,11 @@ class RouterProcess:
     async def sockets(self) -> int:
         """How many control sockets it has."""
         return (await asyncio.to_thread(self._ask))[1]
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._child.pid
 
     def kill(self) -> None:
         """kill -9: nobody is told."""
@@ -302,8 +307,15 @@ async def _run(size: Size) -> list[Figure]:
         size.tell(f"round trips without abuse for {seconds:.0f} s")
         quiet = await swarm.measure(seconds, rng)
         size.tell(f"and beside {len(swarm.slow)} slow readers and {bad} abusers")
+        processes = {"router": router.pid, "all peers together": os.getpid()}
+        costs = {name: cost_of(pid) for name, pid in processes.items()}
         loud = await _with_abuse(swarm, devices[count - bad : count], seconds, rng)
-        return await _judge(swarm, size, each, before, quiet, loud)
+        shares = {name: processor_share(costs[name], cost_of(processes[name])) for name in costs}
+        # Near a whole core everything waits for its turn: a figure of the machine, not of the router.
+        return await _judge(swarm, size, each, before, quiet, loud) + [
+            Figure(f"processor beside abuse, {name}", share, "% of a core")
+            for name, share in shares.items()
+        ]
 
 
 async def _with_abuse(
