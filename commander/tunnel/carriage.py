@@ -23,6 +23,8 @@ RETIRE_S: Final = 2.0
 _BULK_BYTES: Final = 256 * 1024
 """Between two heartbeats; less is not worth a look at what is lost."""
 REPLACED: Final = "replaced"
+REST_BEATS: Final = 5
+"""Heartbeats between two signs of life of a carrier that nothing uses."""
 
 
 class CarriageOwner(Protocol):
@@ -291,18 +293,25 @@ class Carriage:
             self._look_for_losses(now)
         slept = now - self._beat_at > 2 * self._limits.heartbeat_s
         self._beat_at = now
+        leading = {x.group: x for x in reversed(self._links.values()) if x.takes_bytes}
         for link in list(self._links.values()):
+            link.renew_key()
             if slept:
                 # We slept, not the peer: what it sent meanwhile may still wait to be read.
                 link.heard_at = now
+            first = leading.get(link.group, link)
+            if link is not first and self._may_rest(link, first, now):
+                link.rests = True
+                continue
+            # The silence of its path's first is that of all.
+            link.wake(first.heard_at if self._is_silent(first, now) else now)
             if now - link.heard_at > self._limits.dead_after_s:
                 self._drop(link, f"no sign of life for {self._limits.dead_after_s:g} s", tell=True)
                 continue
-            link.renew_key()
             link.tell_progress(step=1)
             # A client's pings are signs of life in both directions: a gateway with a thousand
             # tunnels asks only where they stay away.
-            if self._role is Role.CLIENT or now - link.heard_at > 1.5 * self._limits.heartbeat_s:
+            if self._role is Role.CLIENT or self._is_silent(link, now):
                 link.ping()
 
     def _look_for_losses(self, now: float) -> None:
@@ -319,6 +328,21 @@ class Carriage:
                 counts[link.generation] = found
         if self._narrowness.look(counts, now):
             self._events.path_narrow(self.senders[0].path.kind, self.senders[0].group)
+
+    def _is_silent(self, link: Link, now: float) -> bool:
+        return now - link.heard_at > 1.5 * self._limits.heartbeat_s
+
+    def _may_rest(self, link: Link, first: Link, now: float) -> bool:
+        """
+        Whether a carrier may be left alone while its path's first gives signs of life.
+
+        Four heartbeats for each of a thousand idle tunnels would be a seventh of a core at either
+        end. What is sent on it is watched from then on, as on any other.
+        """
+        is_known = self._role is Role.GATEWAY or link.rtt_s is not None
+        is_heard = now - link.heard_at < REST_BEATS * self._limits.heartbeat_s
+        is_heard = is_heard and not self._is_silent(first, now)
+        return is_known and is_heard and link.is_quiet and link.takes_bytes
 
     async def probe(self, deadline_s: float) -> bool:
         """

@@ -22,6 +22,8 @@ MAX_PONGS: Final = 16
 _CONTROL_FRAME: Final = 16
 """Room that any frame of a link fits in."""
 _RTT_WEIGHT: Final = 0.25
+QUIET_BYTES: Final = 256
+"""What came and was not reported yet, of a link that nobody uses: answers to pings."""
 
 
 class LinkOwner(Protocol):
@@ -93,6 +95,8 @@ class Link:
         self.is_leaving = False
         """No more bytes of streams: the group is being replaced."""
         self.has_peer_left = False
+        self.rests = False
+        """Nothing is under way on it, so its silence says nothing."""
         self._role = role
         self._keys = keys
         self._handshake = Handshake(role, keys, binding, generation)
@@ -128,6 +132,12 @@ class Link:
         return not (self._is_over or self.is_leaving or self.has_peer_left)
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether nothing that was sent, asked or received here waits for an answer."""
+        is_answered = self._ping_sent_at is None and not self.has_control()
+        return is_answered and not self._log and self.received_bytes - self._told <= QUIET_BYTES
+
+    @property
     def has_left(self) -> bool:
         """Whether both ends said farewell and all that was sent here was confirmed."""
         return self._bye is _Bye.SAID and self.has_peer_left and not self._log
@@ -143,9 +153,16 @@ class Link:
         sealed = self._sealer.seal(message)
         self.sent_bytes += len(sealed)
         if entries:
+            self.wake(self._clock.monotonic())
             self._log.append(_Sent(self.sent_bytes, entries))
         self.window.sent(len(sealed), self._clock.monotonic())
         self.path.send(sealed)
+
+    def wake(self, since: float) -> None:
+        """Expect signs of life, and count its silence from a moment on."""
+        if self.rests:
+            self.rests = False
+            self.heard_at = max(self.heard_at, since)
 
     def unconfirmed(self) -> list[Entry]:
         """Take out what the peer may not have."""

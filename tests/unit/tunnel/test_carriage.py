@@ -444,6 +444,83 @@ async def test_a_gateway_asks_only_who_has_been_quiet() -> None:
     await ends.close()
 
 
+async def beats(ends: Ends, count: int) -> list[list[int]]:
+    """So many heartbeats of both ends, two seconds apart; which links the client asked at each."""
+    asked = []
+    for _ in range(count):
+        ends.clock.advance(2.0)
+        links = ends.client.carriage._links
+        before = {generation: link._ping_token for generation, link in links.items()}
+        for end in (ends.client, ends.gateway):
+            end.carriage.beat()
+            end.owner.flush()
+        asked.append([g for g, link in links.items() if link._ping_token > before[g]])
+        await eventually(lambda: all(link.is_quiet for link in links.values()), "the answers")  # noqa: B023  at once
+    return asked
+
+
+async def test_carriers_that_nothing_uses_rest() -> None:
+    """The first of a path is asked at each heartbeat, once known the others at every fifth."""
+    ends = Ends()
+    for generation in (1, 2, 3):
+        await ends.attach(generation, 1)
+
+    asked = await beats(ends, 12)
+
+    assert asked == [[1, 2, 3], *[[1]] * 4, [1, 2, 3], *[[1]] * 4, [1, 2, 3], [1]]
+    assert sending(ends.client) == sending(ends.gateway) == [1, 2, 3]
+    await ends.close()
+
+
+@pytest.mark.parametrize("which", ["client", "gateway"])
+async def test_a_path_that_goes_silent_is_left_as_soon_with_carriers_that_rest(which: str) -> None:
+    """The silence of the first wakes the others: they are asked, and all are gone after six seconds."""
+    ends = Ends()
+    for generation in (1, 2, 3, 4):
+        await ends.attach(generation, 1)
+    await beats(ends, 3)
+    end = getattr(ends, which)
+    links = list(end.carriage._links.values())
+    assert [link.rests for link in links] == [False, True, True, True]
+    heard_at = links[0].heard_at
+    for paths in ends.paths.values():
+        paths[0].hold()
+        paths[1].hold()
+    while not end.carriage.is_interrupted:
+        ends.clock.advance(2.0)
+        assert ends.clock.monotonic() - heard_at <= 8.0
+        end.carriage.beat()
+        end.owner.flush()
+    assert all(link._ping_token for link in links)
+    await ends.close()
+
+
+async def test_a_resting_carrier_that_is_dead_is_found() -> None:
+    """At its next question, or six seconds after something was sent on it; not by its silence before."""
+    for is_used in (False, True):
+        ends = Ends()
+        await ends.attach(1, 1)
+        await ends.attach(2, 1)
+        await beats(ends, 4)
+        link = ends.client.carriage._links[2]
+        ends.paths[2][0].hold()
+        seconds = 0
+        if is_used:
+            link.send(b"never arrives", [b"an open"])
+        while 2 in sending(ends.client):
+            assert seconds < 30
+            seconds += 2
+            ends.clock.advance(2.0)
+            for end in (ends.client, ends.gateway):
+                end.carriage.beat()
+                end.owner.flush()
+            first = ends.client.carriage._links[1]
+            await eventually(lambda: first._ping_sent_at is None, "a pong")  # noqa: B023  at once
+        assert seconds == (8 if is_used else 12)
+        assert ends.client.owner.lost == ([b"an open"] if is_used else [])
+        await ends.close()
+
+
 async def test_an_answer_to_a_ping_carries_the_progress() -> None:
     """An idle link needs one message each way for a heartbeat."""
     ends = Ends()
