@@ -16,6 +16,7 @@ class BodyRefused(Exception):
 
     def __init__(self, status: int, text: str, *, retry_after_s: int = 0) -> None:
         super().__init__(text)
+        self.text = text
         headers = {"connection": "close"}
         if retry_after_s:
             headers["retry-after"] = str(retry_after_s)

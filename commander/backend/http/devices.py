@@ -53,6 +53,7 @@ WRITES: dict[str, tuple[type[Any], Callable[[Core, DeviceCall, Any], Awaitable[b
 ENDPOINTS = frozenset(WRITES) | {"get_secret", "get_folders"}
 # A client that used up what it may at once gets its next twenty calls in that time.
 _RETRY_AFTER_S = 2
+_UNAVAILABLE = 503
 _HOST = re.compile(
     r"[A-Za-z0-9.\-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](:[0-9]{1,5})?", re.ASCII
 )
@@ -78,7 +79,7 @@ class DeviceEndpoint:
         try:
             body = await self._bodies.read(request, DEVICE_BODY)
         except BodyRefused as error:
-            return error.response
+            return _body_error(error)
         try:
             return await self._open(request, endpoint, body)
         except CommanderError as error:
@@ -131,6 +132,17 @@ def _origin(request: Request) -> str:
     if not _HOST.fullmatch(host):
         raise InvalidInput("the Host header is malformed")
     return f"https://{host}"
+
+
+def _body_error(error: BodyRefused) -> Response:
+    """The same status, in the form that SDKs show to their users."""
+    status = error.response.status_code
+    code = ErrorCode.SERVER_ERROR if status == _UNAVAILABLE else ErrorCode.BAD_REQUEST
+    response = Response(ErrorAnswer(code, error.text).body(), status, media_type="application/json")
+    for name in ("connection", "retry-after"):
+        if name in error.response.headers:
+            response.headers[name] = error.response.headers[name]
+    return response
 
 
 def _error(answer: ErrorAnswer) -> Response:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from commander.backend.http.body import BodyRefused
+from commander.backend.http.devices import _body_error
+from commander.backend.limits import DEVICE_BODY
 from commander.ksm.keys import P256PrivateKey
 from commander.ksm.request import PATH_PREFIX, build_request
 from tests.support.backend_devices import (
@@ -38,6 +43,21 @@ async def test_forged_signature_wrong_client_and_unknown_endpoint_are_refused(
     assert later.json()["error"] == "bad_request"
     assert none.json()["error"] == "not_found"
     assert (await device.ask())[0] == 200
+
+
+async def test_bodies_that_are_not_read_are_told_in_the_form_of_sdks(
+    server: BackendServer, application: Application
+) -> None:
+    """Too long, and more than memory has room for: JSON with a code, and the connection ends."""
+    client = server.http()
+    large = await client.post(PATH_PREFIX + "get_secret", content=bytes(DEVICE_BODY + 1))
+    await client.aclose()
+
+    assert (large.status_code, large.json()["error"]) == (413, "bad_request")
+    assert large.headers["connection"] == "close"
+    busy = _body_error(BodyRefused(503, "the server is too busy", retry_after_s=5))
+    assert busy.headers["retry-after"] == "5"
+    assert json.loads(bytes(busy.body))["error"] == "server_error"
 
 
 async def test_many_calls_of_one_device_are_throttled_as_sdks_understand(
