@@ -242,10 +242,17 @@ class Applications:
         return [NewToken(token, text_client_id(token), "", expires) for token in tokens]
 
     async def add_bound_clients(
-        self, uid: str, clients: Sequence[BoundClient], *, access_minutes: int = 0
+        self,
+        uid: str,
+        clients: Sequence[BoundClient],
+        *,
+        access_minutes: int = 0,
+        ip_lock: bool = False,
     ) -> None:
         """
         Enter clients whose keys were made here (`--config-init`), all or none.
+
+        With `ip_lock` each is served at the first address that uses it only.
 
         A gateway comes with its certificate.
         """
@@ -260,7 +267,7 @@ class Applications:
                 gateway = client.gateway
                 vault.require(Action.MANAGE_GATEWAY if gateway else Action.MANAGE_APPLICATION, uid)
                 draft.state(gateway or _client(uid, client.client_id, client.public_key))
-                draft.clients.append(_bound_client(draft, uid, client, ends))
+                draft.clients.append(_bound_client(draft, uid, client, ends, ip_lock=ip_lock))
 
         await vault.commit(build)
 
@@ -404,7 +411,9 @@ def _new_client(
     )
 
 
-def _bound_client(draft: Draft, uid: str, client: BoundClient, ends: int) -> calls.NewClient:
+def _bound_client(
+    draft: Draft, uid: str, client: BoundClient, ends: int, *, ip_lock: bool
+) -> calls.NewClient:
     return calls.NewClient(
         client_id=client.client_id,
         application=uid,
@@ -415,7 +424,7 @@ def _bound_client(draft: Draft, uid: str, client: BoundClient, ends: int) -> cal
         public_key=client.public_key,
         token_expires=0,
         access_expires=ends,
-        ip_lock=False,
+        ip_lock=ip_lock,
     )
 
 

@@ -152,6 +152,7 @@ async def _add_configured(
         application.uid,
         [item.client for item in made],
         access_minutes=arguments.integer_or_none("access_expire_in_min") or 0,
+        ip_lock=not arguments.flag("unlock_ip"),
     )
     output = arguments.text_or_none("output")
     if output is not None:

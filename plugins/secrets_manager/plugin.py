@@ -151,7 +151,7 @@ def _client_commands() -> list[Command | Group]:
                     kind=ArgumentKind.INT,
                     help="when the client's access ends (default: never)",
                 ),
-                flag("--unlock-ip", "-l", help="do not bind it to its first address"),
+                flag("--unlock-ip", "-l", help="do not lock it to the first address that uses it"),
                 option(
                     "--count",
                     "-c",

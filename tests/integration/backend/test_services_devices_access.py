@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
+from commander.authority.refusals import Code
 from commander.authority.statements import Right
+from commander.backend.services.devices import access
+from commander.backend.storage import clients
 from commander.backend.storage.files import FileStore
 from commander.ksm import folder_names
 from commander.ksm.keys import P256PrivateKey
+from commander.ksm.token import OneTimeToken
+from commander.vault.applications import BoundClient, text_client_id
+from tests.support.backend_server import refused
 from tests.support.sdk_devices import RawDevice, SdkWorld, b64
 
 pytestmark = pytest.mark.integration
@@ -88,6 +94,44 @@ async def test_locked_client_is_served_at_its_first_address_only(world: SdkWorld
 
     assert await device.call("get_folders") == (403, _SAYS_NOTHING)
     assert (await device.update(1))[0] == 403
+
+
+async def test_configuration_is_locked_to_the_address_that_uses_it_first(world: SdkWorld) -> None:
+    """Written before the answer; who comes from elsewhere at the same moment finds it taken, though their question began before."""
+    token, key, core = OneTimeToken.generate(), P256PrivateKey.generate(), world.server.core
+    bound = BoundClient("CI", text_client_id(token), key.public.raw)
+    await world.vault.applications.add_bound_clients(world.application, [bound], ip_lock=True)
+    device = RawDevice(world, token.client_id, key)
+    before = await core.shelf.client(bound.client_id)
+    assert before is not None
+    assert (before.ip_lock, before.address) == (True, "")
+
+    assert (await device.call("get_folders"))[0] == 200
+    async with core.database.reading() as connection:
+        after = await clients.find(connection, bound.client_id)
+
+    assert after is not None
+    assert (after.address, after.first_access > 0) == ("127.0.0.1", True)
+    with refused(Code.TOKEN_ADDRESS):
+        await access.check_use(core, before, "192.0.2.7")
+    await access.check_use(core, before, "127.0.0.1")
+
+
+async def test_address_that_cannot_be_remembered_is_not_served(world: SdkWorld) -> None:
+    """A disk that takes nothing must not leave a locked client open to everybody; others read on."""
+    core = world.server.core
+    device = await world.device()
+    token, key = OneTimeToken.generate(), P256PrivateKey.generate()
+    bound = BoundClient("CI", text_client_id(token), key.public.raw)
+    await world.vault.applications.add_bound_clients(world.application, [bound], ip_lock=True)
+    core.database._is_broken = True
+
+    answers = [
+        await RawDevice(world, token.client_id, key).call("get_folders"),
+        await device.call("get_folders"),
+    ]
+
+    assert [status for status, _ in answers] == [500, 200]
 
 
 async def test_device_with_another_key_than_the_confirmed_one_is_refused(world: SdkWorld) -> None:

@@ -87,6 +87,20 @@ async def test_a_configuration_has_what_official_sdks_need(ci: World, form: str)
     ]
 
 
+@pytest.mark.parametrize("form", ["", " --config-init b64"])
+async def test_a_client_is_locked_to_its_first_address_unless_told_otherwise(
+    ci: World, form: str
+) -> None:
+    """By token or by configuration, the flag means the same."""
+    await ci.run(plugin, f"{ADD}{form}")
+    await ci.run(plugin, f"sm client add --app CI --name free --unlock-ip{form}")
+
+    assert [row["ip_lock"] for row in await ci.json(plugin, "sm client list -a CI")] == [
+        True,
+        False,
+    ]
+
+
 async def test_a_server_with_other_keys_makes_no_configuration(ci: World) -> None:
     """A stand-in that signs with its own key is found out, and nothing is entered."""
     ci.context._shared[ServerKeys] = server_keys(server_info(SigningKey.generate()))
