@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Protocol
 
 from commander.errors import CommanderError, Conflict, InvalidInput, NotAllowed
@@ -21,7 +22,6 @@ _log = logging.getLogger(__name__)
 FIRST_AUTO_PORT: Final = 49152
 LAST_PORT: Final = 65535
 BACKLOG: Final = 1024
-_ACCEPTS_PER_TURN: Final = 64
 _PAUSE_S: Final = 0.2
 _OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _BUSY: Final = {errno.EADDRINUSE}
@@ -97,7 +97,7 @@ class ListenOn:
             )
         return parsed
 
-    @property
+    @cached_property
     def checks_owner(self) -> bool:
         """On loopback, where the system shows owners; others' machines are the owner's decision."""
         return self.address().is_loopback and can_identify()
@@ -274,17 +274,17 @@ class LocalListener:
             asyncio.get_running_loop().add_reader(self._socket, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(_ACCEPTS_PER_TURN):
-            if self._socket is None:
-                return
-            try:
-                connection = self._take(self._socket)
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                self._pause(error)
-                return
-            self._admit(connection, self._socket)
+        # One at a time: whether another waits is asked with everything else that may have happened.
+        if self._socket is None:
+            return
+        try:
+            connection = self._take(self._socket)
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            self._pause(error)
+            return
+        self._admit(connection, self._socket)
 
     def _take(self, listening: socket.socket) -> socket.socket:
         if not self._checks_owner:

@@ -7,6 +7,8 @@ import os
 import socket
 import struct
 import sys
+import threading
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,7 +24,9 @@ _NEW_PROCESSES: Final = 256
 _MAX_DESCRIPTORS: Final = 256
 # About a millisecond: a process with thousands of descriptors must not slow its own connections.
 _MAX_LINKS: Final = 1000
+_SERVER_DESCRIPTORS: Final = 4096
 _MAX_NAME: Final = 64
+_MAX_COMM: Final = 1024
 _WORD_BYTES: Final = 4
 
 # sock_diag(7), linux/inet_diag.h: nlmsghdr, inet_diag_req_v2, and uid and inode of inet_diag_msg.
@@ -32,7 +36,9 @@ _NLM_F_REQUEST: Final = 1
 _DIAG_HEADER: Final = struct.Struct("=IHHII")
 _DIAG_REQUEST: Final = struct.Struct("=BBBBI2s2s16s16sI8s")
 _DIAG_ANSWER: Final = struct.Struct("=4x48x12xII")
-_KERNEL_S: Final = 1.0
+_KERNEL_TIME: Final = struct.pack("ll", 1, 0)
+_KERNEL_SENDER: Final = 0
+_MAX_NUMBER: Final = (1 << 32) - 1
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -151,9 +157,13 @@ class ProgramFinder:
             return Program(peer.pid, _program(peer.pid, self._proc))
         if not peer.inode:
             return Program()
-        left = _MAX_LINKS
+        left, wanted = _MAX_LINKS, f"socket:[{peer.inode}]"
         for pid in self._likely():
-            looked, found = _look(f"{self._proc}/{pid}/fd", f"socket:[{peer.inode}]", left)
+            folder = f"{self._proc}/{pid}/fd"
+            if pid not in self._seen and _size(folder) > _SERVER_DESCRIPTORS:
+                # A server: even to list what it has open takes milliseconds.
+                continue
+            looked, found = _look(folder, wanted, left)
             left -= looked
             if found:
                 if pid in self._seen:
@@ -170,35 +180,73 @@ class ProgramFinder:
             pids = sorted(int(name) for name in os.listdir(self._proc) if name.isdecimal())
         except OSError:
             return
-        yield from (pid for pid in reversed(pids[-_NEW_PROCESSES:]) if pid not in self._seen)
+        # Numbers begin again at some point: those above the last one given are the oldest.
+        at = bisect_right(pids, _last_pid(self._proc))
+        newest = [*reversed(pids[:at]), *reversed(pids[at:])]
+        yield from (pid for pid in newest[:_NEW_PROCESSES] if pid not in self._seen)
+
+
+class _Kernel(threading.local):
+    """
+    One netlink socket for each thread, kept open: two system calls for a question instead of four.
+
+    Questions are numbered, so that an answer which came too late is never taken for the next one.
+    """
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._number = 0
+
+    def ask(self, question: bytes) -> bytes:
+        """The payload of the answer, empty for an error such as "not found". Raises OSError."""
+        if self._socket is None:
+            self._socket = _open_netlink()
+        self._number = self._number % _MAX_NUMBER + 1
+        length = _DIAG_HEADER.size + len(question)
+        header = _DIAG_HEADER.pack(length, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, self._number, 0)
+        try:
+            self._socket.sendto(header + question, (0, 0))
+            while True:
+                answer, (sender, _) = self._socket.recvfrom(4096)
+                _, kind, _, number, _ = _DIAG_HEADER.unpack_from(answer.ljust(_DIAG_HEADER.size))
+                if number == self._number and sender == _KERNEL_SENDER:
+                    break
+        except OSError:
+            self._socket.close()
+            self._socket = None
+            raise
+        return answer[_DIAG_HEADER.size :] if kind == _SOCK_DIAG_BY_FAMILY else b""
+
+
+_kernel = _Kernel()
+
+
+def _open_netlink() -> socket.socket:
+    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+    # The kernel answers while it is asked; Python's own time limit would ask it once more each time.
+    netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _KERNEL_TIME)
+    return netlink
 
 
 def _ask_kernel(local: Address, remote: Address) -> Socket | None:
     """One exact look-up by sock_diag(7), in microseconds however many connections there are."""
     if sys.platform != "linux":
         return None
-    ours, theirs = ipaddress.ip_address(local[0]), ipaddress.ip_address(remote[0])
-    family = socket.AF_INET if ours.version == 4 else socket.AF_INET6
-    request = _DIAG_HEADER.pack(
-        _DIAG_HEADER.size + _DIAG_REQUEST.size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0
-    ) + _DIAG_REQUEST.pack(
-        family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF,
-        local[1].to_bytes(2, "big"), remote[1].to_bytes(2, "big"),
-        ours.packed, theirs.packed, 0, b"\xff" * 8,
-    )  # fmt: skip
+    family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
-            kernel.settimeout(_KERNEL_S)
-            kernel.sendto(request, (0, 0))
-            answer = kernel.recv(4096)
+        answer = _kernel.ask(
+            _DIAG_REQUEST.pack(
+                family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF,
+                local[1].to_bytes(2, "big"), remote[1].to_bytes(2, "big"),
+                socket.inet_pton(family, local[0]), socket.inet_pton(family, remote[0]),
+                0, b"\xff" * 8,
+            )
+        )  # fmt: skip
     except OSError:
         return None
-    if len(answer) < _DIAG_HEADER.size + _DIAG_ANSWER.size:
+    if len(answer) < _DIAG_ANSWER.size:
         return None
-    # An error, such as "not found" or "not supported", has another type.
-    if _DIAG_HEADER.unpack_from(answer)[1] != _SOCK_DIAG_BY_FAMILY:
-        return None
-    uid, inode = _DIAG_ANSWER.unpack_from(answer, _DIAG_HEADER.size)
+    uid, inode = _DIAG_ANSWER.unpack_from(answer)
     return Socket(uid, inode)
 
 
@@ -212,6 +260,22 @@ def _read_tables(local: Address, remote: Address, proc: Path) -> Socket | None:
         if found is not None:
             return found
     return None
+
+
+def _last_pid(proc: Path) -> int:
+    """The number of the process that started last; the highest there is where nobody tells."""
+    try:
+        return int((proc / "loadavg").read_text(encoding="ascii").split()[-1])
+    except (OSError, ValueError, IndexError):
+        return sys.maxsize
+
+
+def _size(folder: str) -> int:
+    """How many descriptors a process has (Linux 6.2); 0 before, and when it may not be seen."""
+    try:
+        return os.stat(folder).st_size
+    except OSError:
+        return 0
 
 
 def _look(folder: str, wanted: str, limit: int) -> tuple[int, bool]:
@@ -239,7 +303,8 @@ def _look(folder: str, wanted: str, limit: int) -> tuple[int, bool]:
 
 def _program(pid: int, proc: Path) -> str:
     try:
-        raw = (proc / str(pid) / "comm").read_text(encoding="utf-8", errors="replace").strip()
+        with open(f"{proc}/{pid}/comm", "rb", buffering=0) as comm:
+            raw = comm.read(_MAX_COMM).decode("utf-8", "replace").strip()
     except OSError:
         return ""
     return "".join(char if char.isprintable() else "?" for char in raw[:_MAX_NAME])

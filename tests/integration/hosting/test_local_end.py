@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,15 @@ from tests.support.tunnels import eventually
 
 pytestmark = pytest.mark.integration
 
+CALLER = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as connection:
+    connection.sendall(b"hello")
+    sys.stdout.buffer.write(connection.recv(5))
+    sys.stdout.flush()
+    sys.stdin.read()
+"""
+
 
 async def expect_reset(reader: asyncio.StreamReader) -> None:
     """The connection ends as a reset, not as an end of file that could pass for a whole answer."""
@@ -38,21 +48,26 @@ async def test_each_stream_shows_the_program_behind_it(tmp_path: Path, echo_port
     async with hosted(tmp_path, to_target("127.0.0.1", echo_port)) as world:
         await world.tunnel.listen([Entrance(ListenOn())])
         told = world.tunnel.info()
-        reader, writer = await asyncio.open_connection(told.local_host, told.local_port)
-        writer.write(b"hello")
-        assert await reader.readexactly(5) == b"hello"
+        # A program that has just started: the search begins with those and gives up after a while.
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", CALLER, told.local_host, str(told.local_port),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert program.stdin is not None
+        assert program.stdout is not None
+        assert await program.stdout.readexactly(5) == b"hello"
 
         (stream,) = world.tunnel.info(with_streams=True).streams
 
-        assert (stream.pid, stream.uid) == (os.getpid(), os.getuid())
-        assert stream.program == Path("/proc/self/comm").read_text().strip()
+        assert (stream.pid, stream.uid) == (program.pid, os.getuid())
+        assert stream.program == Path(f"/proc/{program.pid}/comm").read_text().strip()
         assert (stream.bytes_in, stream.bytes_out, stream.state) == (5, 5, "open")
         assert stream.address.startswith("127.0.0.1:")
-        writer.close()
-        await writer.wait_closed()
+        program.stdin.close()
+        assert await program.wait() == 0
         await eventually(lambda: world.logged("close"), "the end of the connection")
         (accepted,) = world.logged("accept")
-        assert (accepted["pid"], accepted["uid"]) == (os.getpid(), os.getuid())
+        assert (accepted["pid"], accepted["uid"]) == (program.pid, os.getuid())
         assert world.tunnel.info(with_streams=True).streams == ()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -226,8 +228,10 @@ async def test_another_user_is_closed_before_a_byte_is_forwarded() -> None:
     listening.close()
 
 
-async def test_kernel_and_tables_agree_about_the_owner() -> None:
+async def test_kernel_and_tables_agree_about_the_owner(tmp_path: Path) -> None:
     """Both ways to ask see our own connection, and the program behind it."""
+    # The finder gives up early where many processes are newer than ours: here it sees no other.
+    (tmp_path / str(os.getpid())).symlink_to(f"/proc/{os.getpid()}")
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as client,
@@ -238,8 +242,22 @@ async def test_kernel_and_tables_agree_about_the_owner() -> None:
         assert by_table.uid == os.getuid()
         assert peer._ask_kernel(theirs, ours) == by_table
         assert identify(ours, theirs) == Peer(theirs, os.getuid(), by_table.inode)
-        found = ProgramFinder().find(identify(ours, theirs))
+        found = ProgramFinder(proc=tmp_path).find(identify(ours, theirs))
         assert found == Program(os.getpid(), Path("/proc/self/comm").read_text().strip())
+
+
+async def test_many_questions_about_owners_need_one_descriptor() -> None:
+    """The socket to the kernel is kept; a question is answered by its own answer only."""
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as clients:
+        connect = partial(socket.create_connection, server.getsockname())
+        connections = [clients.enter_context(connect()) for _ in range(20)]
+        inodes = [os.fstat(connection.fileno()).st_ino for connection in connections]
+        peer._ask_kernel(connections[0].getsockname(), server.getsockname())
+        before = len(os.listdir("/proc/self/fd"))
+        found = [identify(server.getsockname(), each.getsockname()) for each in connections]
+        assert [each.inode for each in found] == inodes
+        assert peer._ask_kernel(("127.0.0.1", 1), ("127.0.0.1", 1)) is None
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 async def test_a_connection_that_was_closed_already_is_not_forwarded() -> None:

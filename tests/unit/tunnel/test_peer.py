@@ -109,6 +109,22 @@ def test_the_program_is_found_by_its_open_socket(tmp_path: Path) -> None:
     assert ProgramFinder(proc=tmp_path / "none").find(Peer(LOCAL, 1000, 4711)) == Program()
 
 
+def test_the_search_begins_with_the_process_that_started_last(tmp_path: Path) -> None:
+    """Also when the kernel has begun anew with low numbers: there is not time for all."""
+    for pid in (*range(1, 5), *range(30_000, 30_400)):
+        fds = tmp_path / str(pid) / "fd"
+        fds.mkdir(parents=True)
+        (tmp_path / str(pid) / "comm").write_text("psql\n")
+    (tmp_path / "4" / "fd" / "3").symlink_to("socket:[4711]")
+    (tmp_path / "30000" / "fd" / "3").symlink_to("socket:[4712]")
+    assert ProgramFinder(proc=tmp_path).find(Peer(LOCAL, 1000, 4711)) == Program()
+
+    (tmp_path / "loadavg").write_text("0.00 0.01 0.05 1/404 4\n")
+
+    assert ProgramFinder(proc=tmp_path).find(Peer(LOCAL, 1000, 4711)) == Program(4, "psql")
+    assert ProgramFinder(proc=tmp_path).find(Peer(LOCAL, 1000, 4712)) == Program()
+
+
 def test_a_unix_socket_names_the_process(tmp_path: Path) -> None:
     """By its credentials: no search, and the program's name from that pid alone."""
     (tmp_path / "9").mkdir()
