@@ -32,10 +32,13 @@ def _append_joined(chunks: deque[Bytes], data: Bytes) -> None:
         chunks.append(data)
         return
     last = chunks[-1] if chunks else None
-    if isinstance(last, bytearray) and len(last) + len(data) <= _JOINED:
+    if last is None or len(last) + len(data) > _JOINED:
+        # A small view would keep all of what it is a part of.
+        chunks.append(data if isinstance(data, bytes) else bytes(data))
+    elif isinstance(last, bytearray):
         last += data
     else:
-        chunks.append(bytearray(data))
+        chunks[-1] = bytearray(last) + data
 
 
 class Piece(NamedTuple):
@@ -73,18 +76,18 @@ class SendBuffer:
     @property
     def unsent(self) -> int:
         """Bytes that wait for credit or for their turn the first time."""
-        return self.end - min(self.sent, self.end)
+        return max(0, self.end - self.sent)
 
     @property
     def held(self) -> int:
         """Bytes in memory: unsent and unacknowledged ones."""
-        return self.end - min(self.acked, self.end)
+        return max(0, self.end - self.acked)
 
     @property
     def sendable(self) -> int:
         """Bytes that may go now, for the first time or again."""
-        again = sum(end - start for start, end in self._lost) if self._lost else 0
-        return again + max(0, min(self.end, self.credit) - min(self.sent, self.end))
+        fresh = max(0, min(self.end, self.credit) - self.sent)
+        return fresh + sum(end - start for start, end in self._lost) if self._lost else fresh
 
     @property
     def is_complete(self) -> bool:
@@ -137,7 +140,7 @@ class SendBuffer:
             view = memoryview(first)
             self._unsent.appendleft(view[limit:])
             return view[:limit]
-        if len(first) > _JOINED:
+        if len(first) > _JOINED or (not self._unsent and isinstance(first, bytes)):
             return first
         # A copy is needed here anyway: a joined chunk may still grow in place.
         parts, size = [first], len(first)
@@ -234,14 +237,19 @@ class ReceiveWindow:
         return self.received + int(self.eof)
 
     @property
+    def is_grant_due(self) -> bool:
+        """Whether so much was drained that `next_grant` may give something."""
+        return self.drained + self.window - self.granted >= self.window // 4
+
+    @property
     def outstanding(self) -> int:
         """Bytes that may have to be held here: granted and not drained."""
         return self.granted - self.drained
 
     def is_ack_due(self, step: int = ACK_STEP) -> bool:
         """Enough came, or the end did, for an ACK; `step` is smaller when streams are many."""
-        step = min(self.window // 4, step)
-        return self.position > self.acked and (self.eof or self.received - self.acked >= step)
+        fresh = self.received - self.acked
+        return fresh >= min(self.window // 4, step) or (self.eof and fresh >= 0)
 
     def receive(self, offset: int, data: Bytes) -> list[Bytes]:
         """

@@ -75,6 +75,8 @@ class Carriage:
         self.since = 0.0
         """When the first link was verified, in seconds since 1970; 0 before."""
         self.senders: list[Link] = []
+        self.talkers: set[Link] = set()
+        """Links that have something to say of themselves, whether they carry streams or not."""
         self._role = role
         self._keys = keys
         self._limits = limits
@@ -380,6 +382,10 @@ class Carriage:
         self._owner.message(link, message)
         self._changed.set()
 
+    def link_talks(self, link: Link) -> None:
+        """Remember to ask it."""
+        self.talkers.add(link)
+
     def link_ready(self, link: Link) -> None:
         """The path takes messages again."""
         self._owner.flush()
@@ -392,10 +398,6 @@ class Carriage:
             self._owner.gave_up(CloseCode.PROTOCOL_ERROR, "a progress report cannot be true")
         elif isinstance(frame, frames.Bye):
             self._choose_senders()
-
-    def talking(self) -> list[Link]:
-        """Links that have something to say of themselves, whether they carry streams or not."""
-        return [link for link in self._links.values() if link.has_control()]
 
     # --- the end ---------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from commander.clock import Clock, SystemClock
 from commander.tasks import spawn
@@ -182,31 +183,46 @@ class TunnelEnd:
 
     def flush(self) -> None:
         """Send what the mux has, as far as the paths take it, and read sockets that may go on."""
-        senders, has_pending = self._carriage.senders, self.mux.has_pending
-        while senders and has_pending():
-            # A turn for each, so that one does not take all before its window is full.
-            senders = [link for link in senders if has_pending() and self._send_on(link)]
-        for link in self._carriage.talking():
-            self._send_on(link)
+        if self.mux.has_pending():
+            self._send_streams()
+        if self._carriage.talkers:
+            self._let_talk(self._carriage.talkers)
         if self._paused:
             self._resume(self.mux.take_eased() & self._paused.keys())
 
+    def _send_streams(self) -> None:
+        senders, has_pending = self._carriage.senders, self.mux.has_pending
+        while senders:
+            able = []
+            # A turn for each, so that one does not take all before its window is full.
+            for link in senders:
+                if not has_pending():
+                    return
+                if self._send_on(link):
+                    able.append(link)
+            senders = able
+
+    def _let_talk(self, talkers: set[Link]) -> None:
+        for link in [*talkers]:
+            self._send_on(link)
+            if link.is_over or not link.has_control():
+                talkers.discard(link)
+
     def _send_on(self, link: Link) -> bool:
         """Send one message on a link; False when it takes no more, or nothing is left for it."""
-        if link.path.backlog_bytes() >= self.limits.backlog_bytes or link.is_over:
-            return False
-        lane = link.generation
-        with_data = link.window.is_open and self.mux.has_data(lane)
-        if not (with_data or link.has_control() or self.mux.has_control(lane)):
+        if link.is_over or link.path.backlog_bytes() >= self.limits.backlog_bytes:
             return False
         parts: list[frames.Bytes] = [frames.VERSION_BYTE]
-        room = min(link.message_bytes, link.window.message_bytes) - 2
-        room = link.put(parts, room)
-        entries = self.mux.put(parts, room, lane, with_data=with_data)
-        link.put_farewell(parts)
-        if len(parts) > 1:
-            link.send(b"".join(parts), entries)
-        return len(parts) > 1
+        room, talks = link.room, link.has_control()
+        if talks:
+            room = link.put(parts, room)
+        entries = self.mux.put(parts, room, link.generation, with_data=link.window.is_open)
+        if talks:
+            link.put_farewell(parts)
+        if len(parts) == 1:
+            return False
+        link.send(b"".join(parts), entries)
+        return True
 
     def _resume(self, streams: set[int]) -> None:
         for stream in streams:
@@ -214,21 +230,28 @@ class TunnelEnd:
                 del self._paused[stream]
 
     def _handle(self, event: told.Event, link: Link) -> None:
-        match event:
-            case told.DataReceived(stream, data):
-                if (pipe := self._pipes.get(stream)) is not None:
-                    pipe.deliver(data)
-            case told.EofReceived(stream):
-                if (pipe := self._pipes.get(stream)) is not None:
-                    pipe.deliver_eof()
-            case told.StreamRequested(stream, meta):
-                self._requested(stream, meta)
-            case told.StreamReset(stream, code, reason):
-                self._reset(stream, code, reason)
-            case told.TunnelClosed(code, reason):
-                self._shut(code, reason)
-            case _:
-                self._handle_of_links(event, link)
+        handler = _HANDLERS.get(type(event))
+        if handler is None:
+            self._handle_of_links(event, link)
+        else:
+            handler(self, event)
+
+    def _on_data(self, event: told.DataReceived) -> None:
+        if (pipe := self._pipes.get(event.stream)) is not None:
+            pipe.deliver(event.data)
+
+    def _on_eof(self, event: told.EofReceived) -> None:
+        if (pipe := self._pipes.get(event.stream)) is not None:
+            pipe.deliver_eof()
+
+    def _on_requested(self, event: told.StreamRequested) -> None:
+        self._requested(event.stream, event.meta)
+
+    def _on_reset(self, event: told.StreamReset) -> None:
+        self._reset(event.stream, event.code, event.reason)
+
+    def _on_closed(self, event: told.TunnelClosed) -> None:
+        self._shut(event.code, event.reason)
 
     def _handle_of_links(self, event: told.Event, link: Link) -> None:
         match event:
@@ -372,3 +395,13 @@ class TunnelEnd:
     def streams(self) -> list[StreamReport]:
         """The connections that live now."""
         return [pipe.report() for pipe in self._pipes.values()]
+
+
+# By type, not by `match`: the first of these is for every message there is.
+_HANDLERS: dict[type[Any], Callable[[TunnelEnd, Any], None]] = {
+    told.DataReceived: TunnelEnd._on_data,
+    told.EofReceived: TunnelEnd._on_eof,
+    told.StreamRequested: TunnelEnd._on_requested,
+    told.StreamReset: TunnelEnd._on_reset,
+    told.TunnelClosed: TunnelEnd._on_closed,
+}

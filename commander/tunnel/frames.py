@@ -304,10 +304,13 @@ def _read_opened(view: memoryview, at: int) -> tuple[Frame, int]:
 
 def _read_data(view: memoryview, at: int) -> tuple[Frame, int]:
     _, stream, offset, length = _KIND_STREAM_U64_U32.unpack_from(view, at)
-    if length == 0:
-        raise ProtocolViolation("a data frame is empty")
-    data, end = _take(view, at + DATA_HEADER_BYTES, length, len(view))
-    return Data(_stream(stream), _offset(offset), data), end
+    start = at + DATA_HEADER_BYTES
+    end = start + length
+    if length == 0 or end > len(view):
+        raise ProtocolViolation("a data frame is empty, or longer than its message")
+    if stream == 0 or offset > MAX_OFFSET:
+        raise ProtocolViolation("a data frame is of no stream, or its offset is out of range")
+    return Data(stream, offset, view[start:end]), end
 
 
 def _read_reset(view: memoryview, at: int) -> tuple[Frame, int]:

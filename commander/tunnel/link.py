@@ -41,6 +41,10 @@ class LinkOwner(Protocol):
         """The path takes messages again."""
         ...
 
+    def link_talks(self, link: Link) -> None:
+        """It has something to say of itself; `Link.put` has it."""
+        ...
+
     def link_lost(self, link: Link, reason: str, *, gone: bool) -> None:
         """The path of a verified link is gone, or not to be trusted any more."""
         ...
@@ -82,6 +86,10 @@ class Link:
         group: int = 0,
     ) -> None:
         self.path = path
+        self.message_bytes = path.max_message_bytes - SEAL_BYTES
+        """Largest message before sealing."""
+        self.is_over = False
+        """Whether it was abandoned or lost."""
         self.generation = generation
         self.group = group
         self.verified: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -105,7 +113,6 @@ class Link:
         self._sealer: Sealer | None = None
         self._opener: Opener | None = None
         self._keyed_at = 0.0
-        self._is_over = False
         self._log: deque[_Sent] = deque()
         self._pings: deque[int] = deque()
         self._pongs: deque[int] = deque(maxlen=MAX_PONGS)
@@ -117,19 +124,14 @@ class Link:
         self._bye = _Bye.UNSAID
 
     @property
-    def message_bytes(self) -> int:
-        """Largest message before sealing."""
-        return self.path.max_message_bytes - SEAL_BYTES
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it was abandoned or lost."""
-        return self._is_over
+    def room(self) -> int:
+        """What the frames of the next message may have together, at this pace of the path."""
+        return min(self.message_bytes, self.window.message_bytes) - 2
 
     @property
     def takes_bytes(self) -> bool:
         """Whether streams may be sent on it: verified, and nobody has said farewell."""
-        return not (self._is_over or self.is_leaving or self.has_peer_left)
+        return not (self.is_over or self.is_leaving or self.has_peer_left)
 
     @property
     def is_quiet(self) -> bool:
@@ -178,7 +180,7 @@ class Link:
 
     def abandon(self) -> None:
         """Listen to nothing more; the caller closes the path."""
-        self._is_over = True
+        self.is_over = True
         if not self.verified.done():
             self.verified.set_exception(Unreachable("the attempt was given up"))
             self.verified.exception()  # Nobody has to wait for it.
@@ -191,17 +193,21 @@ class Link:
             self._ping_token += 1
             self._ping_sent_at = self._clock.monotonic()
             self._pings.append(self._ping_token)
+            self._owner.link_talks(self)
 
     def tell_progress(self, step: int = 0) -> None:
         """Have the peer told how much came here, if it is `step` more than it knows (0: its pace)."""
         step = step or self.window.pace.step_after(self._last_bytes)
-        self._tells = self._tells or self.received_bytes - self._told >= step
+        if not self._tells and self.received_bytes - self._told >= step:
+            self._tells = True
+            self._owner.link_talks(self)
 
     def leave(self) -> None:
         """Say farewell with the next message, which is then the last but for the answer to a farewell."""
         self.is_leaving = True
         if self._bye is _Bye.UNSAID:
             self._bye = _Bye.DUE
+            self._owner.link_talks(self)
 
     def has_control(self) -> bool:
         """Whether `put` would add anything."""
@@ -231,6 +237,7 @@ class Link:
         match frame:
             case frames.Ping(token):
                 self._pongs.append(token)
+                self._owner.link_talks(self)
                 # In the same message, so that an idle link needs no other.
                 self.tell_progress(step=1)
             case frames.Pong(token):
@@ -261,7 +268,7 @@ class Link:
 
     def message_received(self, message: bytes | memoryview) -> None:
         """Open a message, or take a step of HELLO."""
-        if self._is_over:
+        if self.is_over:
             return
         self.heard_at = self._clock.monotonic()
         if self._opener is None:
@@ -278,7 +285,7 @@ class Link:
 
     def path_ready(self) -> None:
         """The backlog is low again."""
-        if self._opener is not None and not self._is_over:
+        if self._opener is not None and not self.is_over:
             self._owner.link_ready(self)
 
     def path_lost(self, reason: str, *, gone: bool = False) -> None:
@@ -309,9 +316,9 @@ class Link:
                 self.verified.set_exception(Unreachable("the tunnel is over"))
 
     def _end(self, error: CommanderError, reason: str, *, gone: bool = False) -> None:
-        if self._is_over:
+        if self.is_over:
             return
-        self._is_over = True
+        self.is_over = True
         if self._opener is not None:
             self._owner.link_lost(self, reason, gone=gone)
         elif not self.verified.done():

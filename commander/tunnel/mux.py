@@ -188,10 +188,12 @@ class Mux:
         state = self._streams.get(stream)
         if state is None or size == 0:
             return
-        state.receiver.drained += size
+        receiver = state.receiver
+        receiver.drained += size
         self._granted -= size
-        assert state.receiver.drained <= state.receiver.received
-        self._consider_grant(state)
+        assert receiver.drained <= receiver.received
+        if receiver.is_grant_due:
+            self._consider_grant(state)
 
     def prefer(self, generation: int) -> None:
         """Tell the gateway on which link, and its group, to send."""
@@ -221,7 +223,8 @@ class Mux:
         if state is None:
             return 0
         limits, sender = self.limits, state.sender
-        room = min(limits.max_unsent - sender.unsent, limits.max_held - sender.held)
+        end = sender.end
+        room = min(limits.max_unsent - end + sender.sent, limits.max_held - end + sender.acked)
         if self._held >= limits.send_budget:
             room = min(room, limits.send_floor - sender.held)
         return max(room, 0)
@@ -254,16 +257,7 @@ class Mux:
 
     def has_pending(self) -> bool:
         """Whether anything may wait for any link: most calls to send find nothing, and ask this first."""
-        return bool(self._control or self._due or not self._turns.is_empty)
-
-    def has_control(self, lane: int) -> bool:
-        """Whether there is anything but bytes of streams to send on a link."""
-        waits = self._control or (self._due and not self._is_closed)
-        return bool(waits) and lane in self._lanes[:1]
-
-    def has_data(self, lane: int) -> bool:
-        """Whether bytes of streams wait for a link."""
-        return not self._is_closed and self._turns.has_turn(lane)
+        return bool(self._control or ((self._due or self._turns.waiting) and not self._is_closed))
 
     def put(
         self, parts: list[frames.Bytes], room: int, lane: int, *, with_data: bool = True
@@ -280,12 +274,14 @@ class Mux:
         if lane not in self._lanes:
             return entries
         if lane == self._lanes[0]:
-            room = self._put_control(parts, room, entries)
+            if self._control:
+                room = self._put_control(parts, room, entries)
             if self._control or self._is_closed:
                 # Nothing of a stream may overtake its OPEN.
                 return entries
-            room = self._put_due(parts, room, entries)
-        if with_data and not self._is_closed:
+            if self._due:
+                room = self._put_due(parts, room, entries)
+        if with_data and self._turns.waiting and not self._is_closed:
             self._put_data(parts, room, lane, entries)
         return entries
 
@@ -324,10 +320,10 @@ class Mux:
     def _put_data(
         self, parts: list[frames.Bytes], room: int, lane: int, entries: list[Entry]
     ) -> None:
-        limit = len(parts) + frames.MAX_FRAMES // 4
-        self._turns.start_message(room)
-        while room > _SMALL_FRAME and len(parts) < limit:
-            turn = self._turns.next(room, lane)
+        limit, turns = len(parts) + frames.MAX_FRAMES // 4, self._turns
+        turns.start_message(room)
+        while turns.waiting and room > _SMALL_FRAME and len(parts) < limit:
+            turn = turns.next(room, lane)
             if turn is None:
                 return
             room -= self._put_stream(
@@ -512,6 +508,8 @@ class Mux:
         self._control.append(frames.serialize(frame))
 
     def _schedule(self, state: _Stream) -> None:
+        if state.id in self._turns.waiting:
+            return
         sender = state.sender
         sendable = sender.sendable
         if sendable > 0 or sender.is_eof_due:

@@ -66,7 +66,14 @@ class DeliveryWindow:
     def __init__(self, pace: Pace = STREAM_PACE) -> None:
         self.pace = pace
         self.limit = pace.start
-        self._message_bytes = _FIRST_MESSAGE_BYTES
+        self.message_bytes = _FIRST_MESSAGE_BYTES
+        """
+        The largest message worth sending: what passes in a millisecond, and 8 KiB at least
+        (data channels: 16).
+
+        A keystroke waits for the message before it, and large messages cost the least: a fast
+        path gets large ones, a slow one small ones.
+        """
         self._sent = 0
         self._received = 0
         self._unreported = 0
@@ -87,21 +94,11 @@ class DeliveryWindow:
         return self._sent - self._received
 
     @property
-    def message_bytes(self) -> int:
-        """
-        The largest message worth sending: what passes in a millisecond, and 8 KiB at least (data channels: 16).
-
-        A keystroke waits for the message before it, and large messages cost the least: a fast
-        path gets large ones, a slow one small ones.
-        """
-        return self._message_bytes
-
-    @property
     def is_open(self) -> bool:
         """Whether more may be sent now."""
         limit = self.limit if self._asks_since is None else self._asking_limit()
         # Large messages of a better time may still go unreported.
-        return self.in_flight < max(limit, self._unreported)
+        return self._sent - self._received < max(limit, self._unreported)
 
     def sent(self, size: int, now: float) -> None:
         """Count a message handed to the path."""
@@ -142,7 +139,7 @@ class DeliveryWindow:
         minute of bulk everyone would wait for seconds.
         """
         needed = _ASKING_GAIN * max(self._rates, default=0.0) * self._least_rtt_s
-        return max(needed, self.pace.floor_for(self._message_bytes))
+        return max(needed, self.pace.floor_for(self.message_bytes))
 
     def _end_round(self, now: float) -> None:
         if self._round_at is None:
@@ -172,10 +169,8 @@ class DeliveryWindow:
         gain = _START_GAIN if self._flat_rounds < _FLAT_ROUNDS else _GAIN
         # Reports come in steps, so up to two of them are always on their way.
         rate = max(self._rates)
-        self._message_bytes = max(int(rate * _MESSAGE_S), self.pace.least_message)
-        floor = self.pace.floor_for(self._message_bytes)
-        reports = 2 * max(
-            self.pace.step_after(self._message_bytes), min(self._message_bytes, floor)
-        )
+        self.message_bytes = max(int(rate * _MESSAGE_S), self.pace.least_message)
+        floor = self.pace.floor_for(self.message_bytes)
+        reports = 2 * max(self.pace.step_after(self.message_bytes), min(self.message_bytes, floor))
         needed = gain * rate * self._least_rtt_s + reports
         self.limit = int(min(max(needed, floor), CAP_BYTES))

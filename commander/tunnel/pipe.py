@@ -236,6 +236,8 @@ class Pipe(asyncio.BufferedProtocol):
         taken = self._delivered - waiting
         mux.drained(self.stream, taken - self._drained)
         self._drained = taken
+        if waiting == 0 and self._buffer_limit:
+            return
         # Below the limit nobody tells us that the rest was taken, and when credit is short the
         # far end may wait for just that: then we want to hear when the buffer is empty.
         limit = mux.buffer_limit(self.stream)

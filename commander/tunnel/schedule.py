@@ -29,39 +29,29 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self._lanes: tuple[int, ...] = ()
+        self.waiting: set[int] = set()
+        """Streams that wait for their turn."""
+        self._leader: int | None = None
+        self._carriers: frozenset[int] = frozenset()
         self._small: deque[int] = deque()
         self._early: deque[int] = deque()
         self._bulk: dict[int | None, deque[int]] = {None: deque()}
         self._lane_of: dict[int, int] = {}
-        self._waiting: set[int] = set()
         self._small_room = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no stream waits for its turn."""
-        return not self._waiting
-
-    def has_turn(self, lane: int) -> bool:
-        """Whether anything that waits may go by a lane; it may turn out to be over already."""
-        if not self._lanes or lane not in self._lanes:
-            return False
-        if self._leads(lane) and (self._small or self._early):
-            return True
-        return self._carries_bulk(lane) and any(self._bulk.values())
 
     def set_lanes(self, lanes: Sequence[int]) -> None:
         """Send by these from now on, the leading one first; whoever was bound to others is free."""
-        self._lanes = tuple(lanes)
+        self._leader = lanes[0] if lanes else None
+        self._carriers = frozenset(lanes[1:] or lanes)
         waiting = [stream for queue in self._bulk.values() for stream in queue]
-        self._bulk = {None: deque(waiting), **{lane: deque() for lane in self._lanes}}
+        self._bulk = {None: deque(waiting), **{lane: deque() for lane in lanes}}
         self._lane_of.clear()
 
     def add(self, stream: int, unsent: int, *, is_accepted: bool = True) -> None:
         """Queue a stream that has something to send; no effect while it already waits."""
-        if stream in self._waiting:
+        if stream in self.waiting:
             return
-        self._waiting.add(stream)
+        self.waiting.add(stream)
         if unsent <= SMALL_BYTES:
             self._small.append(stream)
         elif is_accepted:
@@ -71,9 +61,9 @@ class Turns:
 
     def forget(self, stream: int) -> None:
         """Drop a stream that is over."""
-        self._waiting.discard(stream)
+        self.waiting.discard(stream)
         self._lane_of.pop(stream, None)
-        if not self._waiting:
+        if not self.waiting:
             self._small.clear()
             self._early.clear()
             for queue in self._bulk.values():
@@ -81,12 +71,13 @@ class Turns:
 
     def start_message(self, room: int) -> None:
         """Begin a message: small chunks may have half of its room while bulk waits."""
-        has_others = bool(self._early) or any(self._bulk.values())
-        self._small_room = room // 2 if has_others and len(self._lanes) <= 1 else sys.maxsize
+        is_shared = self._leader in self._carriers
+        has_others = is_shared and (bool(self._early) or any(self._bulk.values()))
+        self._small_room = room // 2 if has_others else sys.maxsize
 
     def next(self, room: int, lane: int) -> Turn | None:
         """The next stream for a lane and its share of the room that is left, or None."""
-        if self._leads(lane):
+        if lane == self._leader:
             while self._small and self._small_room > 0:
                 stream = self._small.popleft()
                 if self._begins(stream):
@@ -96,7 +87,7 @@ class Turns:
                 stream = self._early.popleft()
                 if self._begins(stream):
                     return Turn(stream, room)
-        if not self._carries_bulk(lane):
+        if lane not in self._carriers:
             return None
         while (queue := self._queue_for(lane)) is not None:
             stream = queue.popleft()
@@ -106,16 +97,10 @@ class Turns:
         return None
 
     def _begins(self, stream: int) -> bool:
-        if stream not in self._waiting:
+        if stream not in self.waiting:
             return False
-        self._waiting.discard(stream)
+        self.waiting.discard(stream)
         return True
-
-    def _leads(self, lane: int) -> bool:
-        return self._lanes[0] == lane
-
-    def _carries_bulk(self, lane: int) -> bool:
-        return len(self._lanes) == 1 or not self._leads(lane)
 
     def _queue_for(self, lane: int) -> deque[int] | None:
         for own in (lane, None):

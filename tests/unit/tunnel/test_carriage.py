@@ -46,7 +46,7 @@ class Owner:
 
     def flush(self) -> None:
         assert self.carriage is not None
-        for link in self.carriage.talking():
+        for link in [*self.carriage.talkers]:
             parts: list[frames.Bytes] = [frames.VERSION_BYTE]
             link.put(parts, 1000)
             link.put_farewell(parts)

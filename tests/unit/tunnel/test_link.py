@@ -24,6 +24,7 @@ class Owner:
         self.verified: list[Link] = []
         self.messages: list[bytes] = []
         self.ready = 0
+        self.talks = 0
         self.lost: list[str] = []
 
     def link_verified(self, link: Link) -> bool:
@@ -35,6 +36,9 @@ class Owner:
 
     def link_ready(self, link: Link) -> None:
         self.ready += 1
+
+    def link_talks(self, link: Link) -> None:
+        self.talks += 1
 
     def link_lost(self, link: Link, reason: str, *, gone: bool) -> None:
         self.lost.append(reason + (" (gone)" if gone else ""))
