@@ -247,9 +247,8 @@ class ReceiveWindow:
         return self.granted - self.drained
 
     def is_ack_due(self, step: int = ACK_STEP) -> bool:
-        """Enough came, or the end did, for an ACK; `step` is smaller when streams are many."""
-        fresh = self.received - self.acked
-        return fresh >= min(self.window // 4, step) or (self.eof and fresh >= 0)
+        """Enough came for an ACK; `step` is smaller when streams are many."""
+        return self.received - self.acked >= min(self.window // 4, step)
 
     def receive(self, offset: int, data: Bytes) -> list[Bytes]:
         """

@@ -151,8 +151,7 @@ class Mux:
 
     def accept(self, stream: int) -> None:
         """Tell the client that its stream is connected. No effect once the stream is gone."""
-        state = self._streams.get(stream)
-        if state is not None:
+        if (state := self._streams.get(stream)) is not None:
             state.is_accepted = True
             self._control.append(frames.serialize(frames.Opened(stream)))
             self._consider_grant(state)
@@ -176,6 +175,8 @@ class Mux:
         if state is not None and not state.sender.eof:
             state.sender.eof = True
             self._schedule(state)
+            if state.receiver.eof:
+                self._due[state.id] = state
 
     def reset(self, stream: int, code: ResetCode, reason: str = "") -> None:
         """End a stream at once, both ways. No effect once the stream is gone."""
@@ -206,9 +207,8 @@ class Mux:
 
     def close(self, code: CloseCode, reason: str = "") -> None:
         """Make CLOSE the only thing left to send."""
-        text = frames.clip_reason(reason)
         self._control.clear()
-        self._control.append(frames.serialize(frames.Close(code, text)))
+        self._control.append(frames.serialize(frames.Close(code, frames.clip_reason(reason))))
         self._is_closed = True
 
     def acknowledge(self) -> None:
@@ -222,8 +222,7 @@ class Mux:
         state = self._streams.get(stream)
         if state is None:
             return 0
-        limits, sender = self.limits, state.sender
-        end = sender.end
+        limits, sender, end = self.limits, state.sender, state.sender.end
         room = min(limits.max_unsent - end + sender.sent, limits.max_held - end + sender.acked)
         if self._held >= limits.send_budget:
             room = min(room, limits.send_floor - sender.held)
@@ -274,13 +273,11 @@ class Mux:
         if lane not in self._lanes:
             return entries
         if lane == self._lanes[0]:
-            if self._control:
-                room = self._put_control(parts, room, entries)
+            room = self._put_control(parts, room, entries)
             if self._control or self._is_closed:
                 # Nothing of a stream may overtake its OPEN.
                 return entries
-            if self._due:
-                room = self._put_due(parts, room, entries)
+            room = self._put_due(parts, room, entries)
         if with_data and self._turns.waiting and not self._is_closed:
             self._put_data(parts, room, lane, entries)
         return entries
@@ -395,8 +392,7 @@ class Mux:
     def _on_opened(self, frame: frames.Opened, events: list[Event]) -> None:
         if self.role is not Role.CLIENT:
             raise ProtocolViolation("a stream is accepted by the wrong end")
-        state = self._known(frame.stream)
-        if state is not None:
+        if (state := self._known(frame.stream)) is not None:
             self._note_accepted(state, events)
 
     def _note_accepted(self, state: _Stream, events: list[Event]) -> None:
@@ -418,7 +414,7 @@ class Mux:
         if state.receiver.is_ack_due(step):
             self._due[state.id] = state
         if state.receiver.eof:
-            events.append(EofReceived(frame.stream))
+            self._note_end(state, events)
 
     def _on_eof(self, frame: frames.Eof, events: list[Event]) -> None:
         state = self._known_open(frame.stream, events)
@@ -426,10 +422,14 @@ class Mux:
             return
         was_complete = state.receiver.eof
         state.receiver.receive_eof(frame.offset)
-        if state.receiver.eof:
+        if state.receiver.eof and not was_complete:
+            self._note_end(state, events)
+
+    def _note_end(self, state: _Stream, events: list[Event]) -> None:
+        events.append(EofReceived(state.id))
+        if state.sender.eof:
+            # The stream may be over with this word. Else it goes with our own end, or with a heartbeat.
             self._due[state.id] = state
-            if not was_complete:
-                events.append(EofReceived(frame.stream))
 
     def _on_reset(self, frame: frames.Reset, events: list[Event]) -> None:
         if self.role is Role.GATEWAY and self._is_new(frame.stream):
@@ -440,8 +440,7 @@ class Mux:
             events.append(StreamReset(frame.stream, ResetCode.of(frame.code), frame.reason))
 
     def _on_credit(self, frame: frames.Credit, events: list[Event]) -> None:
-        state = self._known(frame.stream)
-        if state is not None:
+        if (state := self._known(frame.stream)) is not None:
             state.sender.raise_credit(frame.max_offset)
             self._schedule(state)
 
@@ -504,8 +503,9 @@ class Mux:
             self._remove(state.id)
 
     def _reset(self, stream: int, code: ResetCode, reason: str) -> None:
-        frame = frames.Reset(stream, code, frames.clip_reason(reason))
-        self._control.append(frames.serialize(frame))
+        self._control.append(
+            frames.serialize(frames.Reset(stream, code, frames.clip_reason(reason)))
+        )
 
     def _schedule(self, state: _Stream) -> None:
         if state.id in self._turns.waiting:

@@ -107,6 +107,10 @@ class Pipe(asyncio.BufferedProtocol):
             self._abort()
         elif self.stream == 0:
             self._open()
+            # The first bytes are often here already, and are read before this: so they go with OPEN.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._owner.flush)
+            return
         else:
             self._owner.mux.accept(self.stream)
             self._deliver_early()

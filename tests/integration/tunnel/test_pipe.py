@@ -58,6 +58,22 @@ async def test_bytes_and_end_that_come_before_the_target_are_delivered() -> None
         writer.close()
 
 
+async def test_first_bytes_that_are_there_already_go_with_the_opening() -> None:
+    """One message instead of two for each connection whose client speaks first."""
+    came_before: list[int] = []
+
+    async def connect(meta: bytes, make_protocol: MakeProtocol) -> None:
+        came_before.append(tunnel.gateway.mux.bytes_received)
+        await connect_named(meta, make_protocol)
+
+    async with collecting() as (address, received), joined(connect=connect) as tunnel:
+        port = await tunnel.port(address)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"first")
+            await eventually(lambda: received == b"first", "the first bytes")
+        assert came_before == [5]
+
+
 async def test_before_the_target_is_there_only_the_first_credit_is_taken() -> None:
     """A flood into a connection that may be refused costs 32 KiB at the gateway."""
     may_connect = asyncio.Event()

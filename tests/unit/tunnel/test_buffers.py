@@ -268,8 +268,8 @@ def test_pieces_before_their_turn_are_bounded_and_do_not_keep_messages() -> None
         window.receive(50_000, b"x")
 
 
-def test_acknowledgements_are_due_by_steps_and_at_the_end() -> None:
-    """Not for every byte; always for the end."""
+def test_acknowledgements_are_due_by_steps() -> None:
+    """Not for every byte."""
     window = ReceiveWindow()
     window.granted = FIRST_WINDOW
     due = []
@@ -279,9 +279,7 @@ def test_acknowledgements_are_due_by_steps_and_at_the_end() -> None:
     due.append(window.is_ack_due())
     window.acked = window.position
     due.append(window.is_ack_due())
-    window.receive_eof(window.received)
-    due.append(window.is_ack_due())
-    assert due == [False, True, False, True]
+    assert due == [False, True, False]
 
     crowded = ReceiveWindow()
     crowded.receive(0, bytes(16 * 1024))

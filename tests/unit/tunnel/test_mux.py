@@ -133,6 +133,27 @@ def test_half_close_leaves_the_other_direction_open() -> None:
     assert one.streams_open == two.streams_open == 0
 
 
+def test_an_end_is_acknowledged_with_our_own_end() -> None:
+    """Mostly it follows at once, and a message for each would be one too many; a heartbeat tells it too."""
+    one, two, stream = connected()
+    one.eof(stream)
+    two.receive(build(one))
+    assert not pending(two)
+    two.acknowledge()
+    assert [type(frame) for frame in frames.parse(build(two))] == [frames.Ack]
+    two.eof(stream)
+    assert [type(frame) for frame in frames.parse(build(two))] == [frames.Eof]
+
+    stream = one.open(b"db:5432")
+    exchange(one, two)
+    two.accept(stream)
+    exchange(one, two)
+    one.eof(stream)
+    two.receive(build(one))
+    two.eof(stream)
+    assert [type(frame) for frame in frames.parse(build(two))] == [frames.Ack, frames.Eof]
+
+
 def test_a_finished_stream_leaves_nothing_behind() -> None:
     """After thousands of streams all tables are empty and all budgets whole."""
     one, two = client(), gateway()
