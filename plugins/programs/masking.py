@@ -2,7 +2,9 @@
 Scrubbing known secrets from a stream of bytes, however it is cut. Pure.
 
 A secret is looked for as it is, and as programs print it: in JSON and shell quotes, in a URL, as hex, and as
-base64 at any place of a longer text. Of a secret of several lines each longer line counts alone.
+base64 at any place of a longer text. Of a secret of several lines each longer line counts alone, of a long
+line each piece of it: searching goes back to the next byte when a secret nearly fits, so how far one may
+fit bounds what hostile output costs.
 """
 
 from __future__ import annotations
@@ -20,19 +22,29 @@ MIN_BYTES = 4
 # In base64 and hex; shorter ones are found by chance.
 MIN_ENCODED_BYTES = 6
 MAX_PATTERNS = 20_000
+PIECE = 512
+# Pieces overlap by more than what the borders of a piece hide in base64: what they cover has no gaps.
+_OVERLAP = 8
 
 
 def spellings(secret: str) -> set[bytes]:
     """All byte strings that stand for a secret in a program's output."""
-    texts = {secret, *(line.strip() for line in secret.splitlines())}
+    lines = {secret, *(line.strip() for line in secret.splitlines())}
     found: set[bytes] = set()
-    for text in texts:
+    for text in {piece for line in lines for piece in _pieces(line)}:
         raw = text.encode("utf-8", "surrogateescape")
         if len(raw) >= MIN_BYTES:
             found |= {raw, *_escaped(text)}
         if len(raw) >= MIN_ENCODED_BYTES:
             found |= {raw.hex().encode(), raw.hex().upper().encode(), *_base64(raw)}
     return found
+
+
+def _pieces(text: str) -> Iterator[str]:
+    last = max(len(text) - PIECE, 0)
+    for start in range(0, last, PIECE - _OVERLAP):
+        yield text[start : start + PIECE]
+    yield text[last:]
 
 
 def _escaped(text: str) -> Iterator[bytes]:

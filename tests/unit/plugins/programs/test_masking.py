@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+import time
+from collections.abc import Callable
 from itertools import pairwise
 from urllib.parse import quote, quote_plus
 
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.programs.masking import MASK, MAX_PATTERNS, Masker
+from plugins.programs.masking import MASK, MAX_PATTERNS, PIECE, Masker
 
 SECRET = "p/äss+w0rd'§\"x"
 _SMALL = st.text(alphabet="ab", min_size=4, max_size=7)
@@ -108,6 +110,29 @@ def test_an_endless_secret_costs_no_memory() -> None:
     assert out == MASK
     assert len(masker._held) < 8
     assert masker.finish() == b""
+
+
+@pytest.mark.parametrize(
+    "encode", [str.encode, lambda text: base64.b64encode(b"x" + text.encode()), lambda text: text.encode().hex().encode()]
+)  # fmt: skip
+def test_a_long_secret_is_covered_without_a_gap(encode: Callable[[str], bytes]) -> None:
+    """Piece by piece, whatever it is written in; a part of it that has a whole piece is covered too."""
+    secret = "".join(f"{number:x}" for number in range(1000))
+    shown = mask([secret], b"<" + encode(secret) + b">")
+
+    assert shown.count(MASK) == 1
+    assert len(shown) <= len(MASK) + 8
+    assert MASK in mask([secret], encode(secret)[: 3 * PIECE])
+
+
+def test_output_that_nearly_fits_costs_little() -> None:
+    """Without a bound each of these bytes would be compared with all of the secret."""
+    begun = time.process_time()
+    shown = mask(["a" * 60_000 + "b"], b"a" * 50_000)
+
+    # A thousandth of what it took: it ends runaway work, and is no measurement.
+    assert time.process_time() - begun < 20
+    assert shown == MASK
 
 
 def test_lines_of_a_secret_count_alone() -> None:
