@@ -41,6 +41,10 @@ MAX_TOKEN_MINUTES = 1440
 SHARE_RIGHTS = (Right.VIEW,)
 
 
+# Each is a statement, of which a commit has at most so many.
+_REMOVED_AT_ONCE = 500
+
+
 @dataclass(frozen=True)
 class NewToken:
     """A one-time token, shown once and never stored; `voucher` is empty for plain clients."""
@@ -292,16 +296,21 @@ class Applications:
 
     async def remove_clients(self, vouchers: Mapping[str, str]) -> None:
         """
-        Remove clients, all or none, named by their ids, each with its voucher or "".
+        Remove clients named by their ids, each with its voucher or ""; each 500 of them all or none.
 
         With a gateway its certificate is revoked, or the voucher of a token that nobody used.
         """
+        named = list(vouchers.items())
+        for start in range(0, len(named), _REMOVED_AT_ONCE):
+            await self._remove_some(named[start : start + _REMOVED_AT_ONCE])
+
+    async def _remove_some(self, vouchers: Sequence[tuple[str, str]]) -> None:
         vault = self._vault
 
         def build(draft: Draft) -> None:
             state = vault.state
             certified = {gateway.client_id: gateway.gateway for gateway in state.gateways.values()}
-            for client_id, voucher in vouchers.items():
+            for client_id, voucher in vouchers:
                 if client_id in certified:
                     draft.state(Revoke(Kind.GATEWAY, certified[client_id], ""))
                 elif state.clients.get(client_uid(client_id)):

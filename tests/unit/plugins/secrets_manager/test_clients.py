@@ -60,6 +60,13 @@ async def test_five_hundred_tokens_are_made_at_once(ci: World) -> None:
     with pytest.raises(UsageError):
         await ci.run(plugin, f"{ADD} --count 501")
 
+    await ci.run(plugin, "sm client add --app CI --name more")
+    before = len(ci.server.calls_made)
+    removed = await ci.json(plugin, 'sm client rm -a CI -i "*" -f')
+    assert len(removed["removed"]) == 501
+    # A commit has room for 500.
+    assert ci.server.calls_made[before:].count("commit") == 2
+
 
 @pytest.mark.parametrize("form", ["json", "b64", "k8s"])
 async def test_a_configuration_has_what_official_sdks_need(ci: World, form: str) -> None:
