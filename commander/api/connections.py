@@ -17,6 +17,8 @@ import httpcore
 CONNECT_S = 10.0
 MAX_CONNECTIONS = 8
 KEPT_CONNECTIONS = 2
+# The server waits twice as long for the next request: a connection that it is about to close must not be
+# taken for one more, because whether a request on it arrived nobody could tell.
 KEPT_S = 5.0
 # What a request can end with. After one of NOT_SENT nothing of it has reached the server.
 NOT_SENT = (
@@ -26,6 +28,8 @@ NOT_SENT = (
     httpcore.ProxyError,
 )
 TIMED_OUT = httpcore.TimeoutException
+# The connection ended before the answer; the server may be there all the same.
+BROKEN = (httpcore.ReadError, httpcore.WriteError, httpcore.RemoteProtocolError)
 FAILED = (
     httpcore.NetworkError,
     httpcore.ProtocolError,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from commander.api.connections import FAILED, Connections, read_body
+from commander.api.connections import BROKEN, FAILED, Connections, read_body
 from commander.api.tls import verified_context
 from commander.errors import SealBroken, Tampered, Unreachable
 from commander.gateway.limits import FETCH_S
 from commander.ksm.config import DeviceConfig
 from commander.ksm.errors import MAX_ERROR_ANSWER_BYTES, parse_error
 from commander.ksm.payloads import GetSecretRequest, GetSecretResponse
-from commander.ksm.request import MAX_ANSWER_BYTES, PATH_PREFIX, build_request
+from commander.ksm.request import MAX_ANSWER_BYTES, PATH_PREFIX, OutgoingRequest, build_request
 
 GET_SECRET = PATH_PREFIX + "get_secret"
 
@@ -28,21 +28,26 @@ class SecretsManagerClient:
 
     async def get_secret(self, question: GetSecretRequest) -> GetSecretResponse:
         """Ask for records."""
-        device = self._device
-        request = build_request(
-            device.server_public_key,
-            device.server_key_id,
-            device.private_key,
-            question.to_payload(),
-        )
-        status, body = await self._post(request.headers, request.body)
+        hostname = self._device.hostname
+        try:
+            try:
+                request, status, body = await self._ask(question)
+            except BROKEN:
+                # The server was restarted, or gave the connection up: reading may be repeated.
+                request, status, body = await self._ask(question)
+        except FAILED as error:
+            raise Unreachable(
+                f"server {hostname} did not answer: {type(error).__name__}"
+            ) from error
+        if body is None:
+            raise Unreachable("the server's answer is too large")
         if status != 200:
             raise parse_error(status, body[:MAX_ERROR_ANSWER_BYTES])
         try:
             return GetSecretResponse.parse(request.open_answer(body))
         except SealBroken:
             raise Tampered(
-                f"the records that server {device.hostname} sent do not open",
+                f"the records that server {hostname} sent do not open",
                 hint="something between here and the server alters answers",
             ) from None
 
@@ -50,16 +55,16 @@ class SecretsManagerClient:
         """Close the connections; idempotent."""
         await self._connections.close()
 
-    async def _post(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        try:
-            async with self._connections.request(
-                "POST", GET_SECRET, headers=headers, body=body, step_s=FETCH_S
-            ) as response:
-                answer = await read_body(response, MAX_ANSWER_BYTES)
-        except FAILED as error:
-            raise Unreachable(
-                f"server {self._device.hostname} did not answer: {type(error).__name__}"
-            ) from error
-        if answer is None:
-            raise Unreachable("the server's answer is too large")
-        return response.status, answer
+    async def _ask(self, question: GetSecretRequest) -> tuple[OutgoingRequest, int, bytes | None]:
+        """Ask once, with a key of its own."""
+        device = self._device
+        request = build_request(
+            device.server_public_key,
+            device.server_key_id,
+            device.private_key,
+            question.to_payload(),
+        )
+        async with self._connections.request(
+            "POST", GET_SECRET, headers=request.headers, body=request.body, step_s=FETCH_S
+        ) as response:
+            return request, response.status, await read_body(response, MAX_ANSWER_BYTES)

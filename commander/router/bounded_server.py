@@ -32,6 +32,9 @@ PINGS_BURST: Final = 20.0
 """Pings that a peer may send; honest ones send one every few seconds."""
 PING_INTERVAL_S: Final = 8.0
 PING_TIMEOUT_S: Final = 12.0
+KEEP_ALIVE_S: Final = 10.0
+"""How long a connection may be quiet between two requests. Ours, and Node's, use one again for five
+seconds; a server that waited no longer closed some under a request that was on its way."""
 
 
 class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
@@ -127,6 +130,7 @@ class BoundedServer(uvicorn.Server):
 
 
 UVICORN_OPTIONS: Final[dict[str, Any]] = {
+    "timeout_keep_alive": KEEP_ALIVE_S,
     "ws": BoundedWebSocketProtocol,
     "ws_max_size": MAX_MESSAGE_BYTES,
     "ws_per_message_deflate": False,

@@ -200,6 +200,7 @@ async def running(
     config = uvicorn.Config(
         build_app(core), http=ImpatientHttpProtocol, ws="none", lifespan="off", log_config=None,
         h11_max_incomplete_event_size=HEADERS_BYTES, timeout_graceful_shutdown=2,
+        timeout_keep_alive=10,
         ssl_context_factory=lambda _config, _default: context,
     )  # fmt: skip
     web = _Uvicorn(config)

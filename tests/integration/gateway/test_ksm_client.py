@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from commander.backend import tls
 from commander.errors import CommanderError, Unreachable
 from commander.gateway.ksm_client import SecretsManagerClient
 from commander.gateway.records import Sealed, take_apart
@@ -47,11 +49,12 @@ def client_of(
     key: P256PrivateKey | None = None,
     server_key: P256PrivateKey | None = None,
     ca: str | None = None,
+    address: str = "",
 ) -> SecretsManagerClient:
     """A client with the gateway's keys, or with others."""
     core = server.core
     device = DeviceConfig(
-        hostname=server.known.address,
+        hostname=address or server.known.address,
         client_id=enrolling.token.client_id,
         server_key_id=core.identity.ksm_key_id,
         server_public_key=(server_key or core.identity.ksm).public,
@@ -99,3 +102,26 @@ async def test_each_failure_has_its_type(server: BackendServer, application: App
     client = client_of(server, enrolling)
     assert (await client.get_secret(question)).folders
     await client.close()
+
+
+async def test_a_connection_that_breaks_is_asked_once_more(
+    server: BackendServer, application: Application, tmp_path: Path
+) -> None:
+    """A server that was restarted between two questions costs nobody a tunnel; one that is ill is told."""
+    enrolling = await new_gateway(server, application)
+    context = tls.server_context(tmp_path / "tls.pem", tmp_path / "tls.key")
+    asked: list[bytes] = []
+
+    async def give_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    async with await asyncio.start_server(give_up, "127.0.0.1", 0, ssl=context) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        client = client_of(server, enrolling, address=f"127.0.0.1:{port}")
+        with pytest.raises(Unreachable, match="did not answer"):
+            await client.get_secret(GetSecretRequest(enrolling.token.client_id))
+        await client.close()
+
+    # A server takes no request twice: the second one has a key of its own.
+    assert len(set(asked)) == 2

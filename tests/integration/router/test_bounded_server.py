@@ -7,15 +7,21 @@ import asyncio
 import pytest
 from websockets.frames import Frame, Opcode
 
+from commander.api.connections import KEPT_S
 from commander.codec import encode
 from commander.ids import new_uid
-from commander.router.bounded_server import PINGS_BURST
+from commander.router.bounded_server import PINGS_BURST, UVICORN_OPTIONS
 from commander.wire.calls import ROUTER_PATH
 from commander.wire.commands import Deliver, Send
 from commander.wire.requests import HEADER
 from tests.support.router_server import RouterServer, closed_with, receive
 
 pytestmark = pytest.mark.integration
+
+
+def test_a_quiet_connection_outlives_its_client() -> None:
+    """The client gives it up first, or a request may be on its way to a connection that ends."""
+    assert UVICORN_OPTIONS["timeout_keep_alive"] >= 2 * KEPT_S
 
 
 async def test_endless_empty_fragments_close_the_socket(server: RouterServer) -> None:
