@@ -13,13 +13,15 @@ from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.events import Entry
 from commander.tunnel.keys import ConversationKeys
 from commander.tunnel.link import Link
-from commander.tunnel.narrow import Narrowness
+from commander.tunnel.narrow import Narrowness, has_lost
 from commander.tunnel.path import Binding, CountedPath, Path
 from commander.tunnel.reports import LinkReport, TunnelEvents, TunnelLimits
 
 MAX_LINKS: Final = 32
 """Links at once, those that come up included; a path takes a few, a hand-over twice as many."""
 RETIRE_S: Final = 2.0
+_HEARTBEAT_BYTES: Final = 512
+"""What a link moves between two heartbeats of an idle tunnel, and more."""
 _BULK_BYTES: Final = 256 * 1024
 """Between two heartbeats; less is not worth a look at what is lost."""
 REPLACED: Final = "replaced"
@@ -93,6 +95,8 @@ class Carriage:
         self._is_closed = False
         self._changed = asyncio.Event()
         self._beat_at = 0.0
+        self.is_lossy = False
+        """Whether what carries is long and has lost something, as far as the kernel tells."""
         self._narrowness = Narrowness()
         self._looked_at_bytes = 0
 
@@ -291,8 +295,7 @@ class Carriage:
     def beat(self) -> None:
         """Give up links that are silent, and ask the others for a sign of life."""
         now = self._clock.monotonic()
-        if self._role is Role.CLIENT:
-            self._look_for_losses(now)
+        self._look_for_losses(now)
         slept = now - self._beat_at > 2 * self._limits.heartbeat_s
         self._beat_at = now
         leading = {x.group: x for x in reversed(self._links.values()) if x.takes_bytes}
@@ -317,10 +320,10 @@ class Carriage:
                 link.ping()
 
     def _look_for_losses(self, now: float) -> None:
-        """Tell when more carriers would carry more; the client alone asks for them."""
-        moved = sum(link.received_bytes + link.sent_bytes for link in self.senders)
-        before, self._looked_at_bytes = self._looked_at_bytes, moved
-        if abs(moved - before) < _BULK_BYTES:
+        bytes_now = sum(link.received_bytes + link.sent_bytes for link in self.senders)
+        moved = abs(bytes_now - self._looked_at_bytes)
+        self._looked_at_bytes = bytes_now
+        if moved <= _HEARTBEAT_BYTES * len(self.senders):
             self._narrowness.forget()
             return
         counts = {}
@@ -328,7 +331,13 @@ class Carriage:
             found = link.path.tcp_counts() if isinstance(link.path, CountedPath) else None
             if found is not None:
                 counts[link.generation] = found
-        if self._narrowness.look(counts, now):
+        self.is_lossy = any(map(has_lost, counts.values()))
+        if self._role is Role.GATEWAY:
+            # The client alone asks for more carriers.
+            return
+        if moved < _BULK_BYTES:
+            self._narrowness.forget()
+        elif self._narrowness.look(counts, now):
             self._events.path_narrow(self.senders[0].path.kind, self.senders[0].group)
 
     def _is_silent(self, link: Link, now: float) -> bool:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from commander.clock import Clock, SystemClock
@@ -16,6 +16,7 @@ from commander.tunnel.link import Link
 from commander.tunnel.mux import Mux
 from commander.tunnel.path import Binding, Path
 from commander.tunnel.pipe import Pipe
+from commander.tunnel.repeats import Repeats
 from commander.tunnel.reports import (
     LinkReport,
     NoEvents,
@@ -68,6 +69,8 @@ class TunnelEnd:
         self._unopened: set[Pipe] = set()
         self._paused: dict[int, Pipe] = {}
         self._connecting: dict[int, asyncio.Task[None]] = {}
+        self._accepted: set[int] = set()
+        self._repeats = Repeats()
         self._beat_timer: asyncio.TimerHandle | None = None
         self._moved_bytes = 0
         self._moved_at = 0.0
@@ -178,6 +181,7 @@ class TunnelEnd:
         """Forget a connection and report it."""
         self._unopened.discard(pipe)
         self._paused.pop(pipe.stream, None)
+        self._accepted.discard(pipe.stream)
         if pipe.stream == 0 or self._pipes.pop(pipe.stream, None) is not None:
             self._events.stream_closed(pipe.report())
 
@@ -216,13 +220,33 @@ class TunnelEnd:
         room, talks = link.room, link.has_control()
         if talks:
             room = link.put(parts, room)
+        own = len(parts)
         entries = self.mux.put(parts, room, link.generation, with_data=link.window.is_open)
+        if entries and self._carriage.is_lossy:
+            self._repeat(link, parts[own:], entries)
         if talks:
             link.put_farewell(parts)
         if len(parts) == 1:
             return False
         link.send(b"".join(parts), entries)
         return True
+
+    def _repeat(
+        self, link: Link, parts: Sequence[frames.Bytes], entries: Sequence[told.Entry]
+    ) -> None:
+        """Send a few bytes of the leading link by another as well."""
+        leading, *others = self._carriage.senders
+        others = [other for other in others if not (other.is_over or other.path.backlog_bytes())]
+        if link is not leading or not others:
+            return
+        repeated = self._repeats.take(parts, entries, self._is_known)
+        if repeated:
+            least = min(others, key=lambda other: other.window.in_flight)
+            least.send(b"".join((frames.VERSION_BYTE, *repeated)))
+
+    def _is_known(self, stream: int) -> bool:
+        """Whether the far end knows a stream for certain."""
+        return self.role is Role.GATEWAY or stream in self._accepted
 
     def _resume(self, streams: set[int]) -> None:
         for stream in streams:
@@ -261,8 +285,10 @@ class TunnelEnd:
                 self._carriage.drop_link(generation, "the other end dropped it")
             case frames.Ping() | frames.Pong() | frames.Progress() | frames.Bye():
                 self._carriage.take(link, event)
+            case told.StreamAccepted(stream):
+                # A client's bytes flow before it, and need not wait for it.
+                self._accepted.add(stream)
             case _:
-                # StreamAccepted: a client's bytes flow before it, and need not wait for it.
                 return
 
     def _requested(self, stream: int, meta: bytes) -> None:
@@ -314,6 +340,7 @@ class TunnelEnd:
             self._fail(CloseCode.IDLE, f"no data for {self.limits.idle_s:g} s")
             return
         self._carriage.beat()
+        self._repeats.refill()
         self.mux.acknowledge()
         for link in self._carriage.senders:
             # A full backlog must not hold back the sign of life.

@@ -152,7 +152,7 @@ Frame = (
     | Bye
 )
 
-_KIND_OPEN, _KIND_OPENED, _KIND_DATA, _KIND_EOF, _KIND_RESET, _KIND_CREDIT = range(1, 7)
+_KIND_OPEN, _KIND_OPENED, KIND_DATA, KIND_EOF, _KIND_RESET, _KIND_CREDIT = range(1, 7)
 _KIND_ACK, _KIND_PING, _KIND_PONG, _KIND_ABANDON, _KIND_CLOSE, _KIND_PROGRESS = range(7, 13)
 _KIND_PREFER, _KIND_BYE = range(13, 15)
 
@@ -173,7 +173,7 @@ _KIND_U16_U16 = struct.Struct(">BHH")
 _KIND_U16 = struct.Struct(">BH")
 
 _KIND_OF: Final[dict[type[Frame], int]] = {
-    Eof: _KIND_EOF,
+    Eof: KIND_EOF,
     Credit: _KIND_CREDIT,
     Ack: _KIND_ACK,
     Ping: _KIND_PING,
@@ -191,7 +191,7 @@ DATA_HEADER_BYTES: Final = _KIND_STREAM_U64_U32.size
 
 def data_header(stream: int, offset: int, length: int) -> bytes:
     """What goes before the bytes of a DATA frame; apart, so that bulk bytes are copied once."""
-    return _KIND_STREAM_U64_U32.pack(_KIND_DATA, stream, offset, length)
+    return _KIND_STREAM_U64_U32.pack(KIND_DATA, stream, offset, length)
 
 
 def clip_reason(reason: str) -> str:
@@ -358,8 +358,8 @@ Reader = Callable[[memoryview, int], tuple[Frame, int]]
 _READERS: dict[int, Reader] = {
     _KIND_OPEN: _read_open,
     _KIND_OPENED: _read_opened,
-    _KIND_DATA: _read_data,
-    _KIND_EOF: _stream_number(Eof),
+    KIND_DATA: _read_data,
+    KIND_EOF: _stream_number(Eof),
     _KIND_RESET: _read_reset,
     _KIND_CREDIT: _stream_number(Credit),
     _KIND_ACK: _stream_number(Ack),

@@ -39,6 +39,11 @@ class TcpCounts:
     least_rtt_s: float
 
 
+def has_lost(counts: TcpCounts) -> bool:
+    """Whether a connection is long and has lost anything at all."""
+    return counts.least_rtt_s >= LONG_S and counts.repeated + counts.out_of_order > 0
+
+
 def is_narrow(before: TcpCounts, now: TcpCounts, span_s: float) -> bool:
     """Whether one carrier was held back by losses, not by the link, over a span of time."""
     sent, received = now.sent - before.sent, now.received - before.received

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from random import Random
 
 from websockets.asyncio.client import connect as websocket_connect
 from websockets.asyncio.server import ServerConnection, serve
@@ -15,10 +16,11 @@ from commander.clock import Clock
 from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.engine import TunnelEnd
 from commander.tunnel.keys import ConversationKeys
-from commander.tunnel.path import Path
+from commander.tunnel.narrow import TcpCounts
+from commander.tunnel.path import STREAM_MESSAGE_BYTES, Path
 from commander.tunnel.reports import StreamReport, TunnelLimits
 from commander.tunnel.target import Connect, MakeProtocol, connect_address
-from commander.tunnel.transports.memory import Faults, memory_paths
+from commander.tunnel.transports.memory import Faults, MemoryPath, memory_paths
 from commander.tunnel.transports.websocket import RELAY_OPTIONS, WebSocketPath
 from tests.support.waiting import DEADLINE_S, NeverHappened
 
@@ -138,6 +140,25 @@ async def joined(
         yield tunnel
     finally:
         await tunnel.close()
+
+
+class LossyPath(MemoryPath):
+    """A path of which the kernel says that it is long and that each hundredth segment was lost."""
+
+    segments = 0
+
+    def tcp_counts(self) -> TcpCounts:
+        lost = max(1, self.segments // 100)
+        return TcpCounts(self.segments, lost, 0, 0, rtt_s=0.04, least_rtt_s=0.04)
+
+
+def lossy_paths() -> tuple[LossyPath, LossyPath]:
+    """The two ends of one; nothing is lost really."""
+    rng = Random(0)
+    one, two = (LossyPath(Faults(), rng, STREAM_MESSAGE_BYTES) for _ in range(2))
+    one.connect(two)
+    two.connect(one)
+    return one, two
 
 
 async def make_memory_paths() -> tuple[Path, Path]:

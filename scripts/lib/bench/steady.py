@@ -151,10 +151,10 @@ class Driver:
     async def measure(self) -> Found:
         """Take every step; a step that fails leaves its reason."""
         window_s = self._steps.warm_s + self._steps.window_s
-        await self._step("idle", self._idle())
-        await self._step("first byte", self._first_byte())
         if self._steps.lead_s:
             await self._step("lead", self._lead(), self._steps.lead_s)
+        await self._step("idle", self._idle())
+        await self._step("first byte", self._first_byte())
         for parallel in (1, self._steps.parallel):
             for order, name in ((b"D", "down"), (b"U", "up")):
                 await self._step("settle", self._settle())

@@ -27,6 +27,7 @@ from tests.support.tunnels import (
     conversation_keys,
     eventually,
     joined,
+    lossy_paths,
     make_memory_paths,
     relay,
 )
@@ -600,6 +601,38 @@ async def test_a_gateway_may_wait_on_several_paths_and_the_clients_choice_wins()
     assert gateway.stats().generation == 2
     await client.close()
     await gateway.close()
+
+
+async def test_where_packets_get_lost_a_few_bytes_go_by_two_links() -> None:
+    """The leading one stands still, and both directions of an interactive stream are there in time."""
+    first, second = lossy_paths(), lossy_paths()
+    limits = TunnelLimits(heartbeat_s=0.05, dead_after_s=3600.0)
+    async with target(echo) as to, joined(first, limits=limits) as tunnel:
+        ends = (tunnel.client, tunnel.gateway)
+        await asyncio.gather(
+            *(end.attach(path, generation=2) for end, path in zip(ends, second, strict=True))
+        )
+        reader, writer = await asyncio.open_connection("127.0.0.1", await tunnel.port(to))
+
+        async def says(data: bytes) -> None:
+            writer.write(data)
+            async with asyncio.timeout(DEADLINE_S):
+                assert await reader.readexactly(len(data)) == data
+
+        await says(b"x" * 20_000)
+        await eventually(lambda: all(end._carriage.is_lossy for end in ends), "losses seen")
+        for path in first:
+            path.hold()
+        for number in range(20):
+            await says(f"keystroke {number}".encode())
+        for path in first:
+            path.release()
+        await says(b"both again")
+        await says(b"bulk" * 100_000)
+        writer.close()
+
+        assert [len(end.links()) for end in ends] == [2, 2]
+        await eventually(lambda: tunnel.client.stats().streams_open == 0, "the stream is over")
 
 
 async def test_a_peer_that_says_nothing_times_out() -> None:

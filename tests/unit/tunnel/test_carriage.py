@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from random import Random
 
 import pytest
 
@@ -14,11 +13,10 @@ from commander.tunnel.codes import CloseCode, Role
 from commander.tunnel.events import Entry
 from commander.tunnel.keys import ConversationKeys
 from commander.tunnel.link import Link
-from commander.tunnel.narrow import TcpCounts
-from commander.tunnel.path import STREAM_MESSAGE_BYTES, Binding
+from commander.tunnel.path import Binding
 from commander.tunnel.reports import TunnelLimits
 from commander.tunnel.transports.memory import Faults, MemoryPath, memory_paths
-from tests.support.tunnels import Recorded, conversation_keys, eventually
+from tests.support.tunnels import LossyPath, Recorded, conversation_keys, eventually, lossy_paths
 
 
 @dataclass
@@ -57,23 +55,6 @@ class Owner:
         self.ends.append((code, reason))
 
 
-class CountedMemoryPath(MemoryPath):
-    """A path of which one segment in a hundred was lost, on a long way."""
-
-    segments = 0
-
-    def tcp_counts(self) -> TcpCounts:
-        return TcpCounts(self.segments, self.segments // 100, 0, 0, 0.04, 0.04)
-
-
-def counted_paths() -> tuple[MemoryPath, MemoryPath]:
-    rng = Random(0)
-    one, two = (CountedMemoryPath(Faults(), rng, STREAM_MESSAGE_BYTES) for _ in range(2))
-    one.connect(two)
-    two.connect(one)
-    return one, two
-
-
 class End:
     """One end's carriage, and what it told."""
 
@@ -102,9 +83,9 @@ class Ends:
         *,
         faults: Faults | None = None,
         secret: bytes = b"n" * 32,
-        counted: bool = False,
+        is_lossy: bool = False,
     ) -> None:
-        one, two = self.paths[generation] = counted_paths() if counted else memory_paths(faults)
+        one, two = self.paths[generation] = lossy_paths() if is_lossy else memory_paths(faults)
         await asyncio.gather(
             self.client.carriage.attach(
                 one, Binding(), generation=generation, keys=fresh(secret), group=group
@@ -164,11 +145,11 @@ async def test_a_client_tells_once_when_its_carriers_lose_much() -> None:
     """By what the kernel counts, at heartbeats between which bulk moved; a gateway only follows."""
     ends = Ends()
     for generation in (1, 2, 3):
-        await ends.attach(generation, 1, counted=True)
+        await ends.attach(generation, 1, is_lossy=True)
 
     def bulk(end: End) -> None:
         for link in end.carriage.senders:
-            assert isinstance(link.path, CountedMemoryPath)
+            assert isinstance(link.path, LossyPath)
             link.path.segments += 1000
             link.sent_bytes += 1_000_000
 
