@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +19,7 @@ from commander.secret import Secret
 from commander.wire.ice import IceUrl
 from tests.support.processes import Child
 
+_TABLES = Path("/usr/share/coturn/schema.sql")  # of Debian's package
 SECRET = Secret("a-secret-of-the-tests")
 
 
@@ -58,9 +61,10 @@ class Coturn:
             port=ports.plain,
             tls_port=ports.tls,
         )
-        # No database: the machine's own may hold users, and parallel tests would share it.
-        config = write_config(plan) + f"userdb={directory / 'turndb'}\n"
-        write_private(self._config, config.encode())
+        # The machine's own database may hold users, and parallel tests would share it.
+        database = directory / "turndb"
+        _make_tables(database)
+        write_private(self._config, f"{write_config(plan)}userdb={database}\n".encode())
         self._child: Child | None = None
 
     def relays(self, *transports: str, stun: bool = True, relay_only: bool = False) -> Relays:
@@ -116,3 +120,9 @@ class Coturn:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _make_tables(database: Path) -> None:
+    # coturn makes them at its first question, and refuses those who come in that moment.
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(_TABLES.read_text())
