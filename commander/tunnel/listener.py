@@ -64,6 +64,14 @@ class ListenerEvents(Protocol):
         ...
 
 
+_taken_below: dict[str, int] = {}
+"""
+By address the port below which the last search found none, until a listener here is closed.
+
+From the first port anew, the thousandth tunnel of a process would try a thousand ports, twice.
+"""
+
+
 @dataclass(frozen=True)
 class ListenOn:
     """
@@ -169,14 +177,20 @@ def _bind_auto(
     host: ipaddress.IPv4Address | ipaddress.IPv6Address, preferred: int | None
 ) -> socket.socket:
     candidates = [preferred] if preferred is not None else []
-    for port in (*candidates, *range(FIRST_AUTO_PORT, LAST_PORT + 1)):
+    begin = _taken_below.get(str(host), FIRST_AUTO_PORT)
+    upwards = (*range(begin, LAST_PORT + 1), *range(FIRST_AUTO_PORT, begin))
+    for port in (*candidates, *upwards):
         try:
-            return _bind_port(host, port)
+            bound = _bind_port(host, port)
         except OSError as error:
             if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise Conflict(
                     f"{host} is not an address of this machine", hint=_no_address_hint(host)
                 ) from None
+            continue
+        if port != preferred:
+            _taken_below[str(host)] = port
+        return bound
     raise Conflict(f"no port of {host} from {FIRST_AUTO_PORT} up is free")
 
 
@@ -267,6 +281,7 @@ class LocalListener:
             asyncio.get_running_loop().remove_reader(listening)
             listening.close()
             self._where.release()
+            _taken_below.clear()
 
     def _resume(self) -> None:
         self._retry = None

@@ -51,12 +51,12 @@ def _measure(
     idle, active = size.of(_IDLE), size.of(_ACTIVE)
     client = _open_sets(ann, _WARM, idle + active)
     parts = {"client": client, **parts}
-    _wait_for(ann, _WARM, size)
+    _wait_for(ann, client, _WARM, size)
     pids = {name: child.popen.pid for name, child in parts.items()}
     empty = {name: cost_of(pid) for name, pid in pids.items()}
     started = time.monotonic()
     (ann.home.work / "go").touch()
-    tunnels = _wait_for(ann, _WARM + idle + active, size)
+    tunnels = _wait_for(ann, client, _WARM + idle + active, size)
     yield Figure("open one tunnel", (time.monotonic() - started) / (idle + active), "s", 1.0)
     settled_s, rest_s = (_SETTLE_S, _REST_S) if size.scale >= 0.1 else (0.0, 5.0)
     size.tell(
@@ -120,11 +120,12 @@ def _up_line(ann: User, name: str, count: int) -> str:
     return f"pam tunnel up -f {file} --timeout 60"
 
 
-def _wait_for(ann: User, count: int, size: Size) -> list[dict[str, Any]]:
+def _wait_for(ann: User, client: Child, count: int, size: Size) -> list[dict[str, Any]]:
     told = 0.0
 
     def listed() -> list[dict[str, Any]] | None:
         nonlocal told
+        assert client.is_running, client.output
         tunnels = [one for one in ann.json("pam", "tunnel", "list") if one["file"]]
         if time.monotonic() - told > TELL_EVERY_S:
             told = time.monotonic()

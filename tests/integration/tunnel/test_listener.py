@@ -160,6 +160,29 @@ async def test_yesterdays_port_is_used_again_at_once() -> None:
     again.close()
 
 
+async def test_many_ports_are_found_without_trying_those_that_are_taken() -> None:
+    """Each of a hundred tries a few, not all before it; a closed one's port is used again."""
+    tried: list[int] = []
+    is_watched = True
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if is_watched and event == "socket.bind":
+            address = arguments[1]
+            assert isinstance(address, tuple)
+            tried.append(address[1])
+
+    sys.addaudithook(note)
+    listening = [listener(ListenOn())[0] for _ in range(100)]
+    ports = [one.open()[1] for one in listening]
+    assert len(set(ports)) == 100
+    assert len(tried) < 100 * 10
+    listening[3].close()
+    assert listening[3].open()[1] == ports[3]
+    is_watched = False
+    for one in listening:
+        one.close()
+
+
 def test_a_low_port_without_the_right_is_a_clear_error() -> None:
     """The message says what is missing and what to choose."""
     script = (
