@@ -169,6 +169,10 @@ class Hosting:
             if caller is not None and caller.principal == tunnel.request.device:
                 tunnel.use(self._means(link))
 
+    def last_port(self, record: str) -> int:
+        """The local port that a record's tunnel had last, or 0."""
+        return self._ports.get(record)
+
     def open_count(self) -> int:
         """How many are open."""
         return len(self._tunnels)

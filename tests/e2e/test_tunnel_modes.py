@@ -100,7 +100,7 @@ def test_a_fixed_port_that_is_taken(setting: Setting) -> None:
 
 
 def test_the_port_of_yesterday(setting: Setting) -> None:
-    """The local port of a record is the one it had last time, while that is free."""
+    """The local port of a record is the one it had last time; while that is taken, it is said."""
     port = free_port()
     yesterday, first = setting.ann.start_tunnel(TARGET, "--port", str(port))
     yesterday.interrupt()
@@ -109,10 +109,11 @@ def test_the_port_of_yesterday(setting: Setting) -> None:
     _, today = setting.ann.start_tunnel(TARGET)
     setting.ann("pam", "tunnel", "stop", TARGET)
     with socket.create_server(("127.0.0.1", port)):
-        _, other = setting.ann.start_tunnel(TARGET)
+        other = setting.ann.run("pam", "tunnel", "start", TARGET, "--background", "--format=json")
 
     assert (first, today) == (port, port)
-    assert other != port
+    assert json.loads(other.stdout)["port"] != port
+    assert f"Port {port}, where {TARGET} usually is, belongs to another program" in other.stderr
 
 
 def test_another_loopback_address(setting: Setting) -> None:

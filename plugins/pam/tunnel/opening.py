@@ -109,6 +109,24 @@ def start_options(context: Context, plan: Plan, end: LocalEnd, manner: Manner) -
     )
 
 
+def usual_port(hosting: Hosting, plan: Plan, end: LocalEnd, *, new: bool) -> int:
+    """The local port that the record's tunnel has every day; 0 where the user wants another end."""
+    if new or end != LocalEnd():
+        return 0
+    tunnel = plan.settings.tunnel
+    return tunnel.local_port or (hosting.last_port(plan.record.uid) if tunnel.reuse_port else 0)
+
+
+def other_port_told(usual: int, tunnel: TunnelInfo) -> str:
+    """What the user has to know when the usual port was taken; empty when it was not."""
+    if usual in (0, tunnel.local_port):
+        return ""
+    return (
+        f"Port {usual}, where {tunnel.title} usually is, belongs to another program now: "
+        f"what is set to it does not lead to {tunnel.title}."
+    )
+
+
 def _further(plan: Plan, end: LocalEnd) -> tuple[tuple[int, int], ...]:
     """The record's further ports, as local and remote; beside a natural end the target's own."""
     return tuple(

@@ -17,7 +17,9 @@ from plugins.pam.tunnel.opening import (
     find_live,
     local_end_of,
     open_tunnel,
+    other_port_told,
     start_options,
+    usual_port,
 )
 from plugins.pam.tunnel.request import Plan, Wanted, plan_tunnel
 
@@ -40,11 +42,14 @@ async def start(context: Context, arguments: Arguments) -> Result | None:
         context.console.progress(
             "Establishing tunnel between Commander and Gateway. Please wait..."
         )
+    usual = usual_port(hosting, plan, end, new=arguments.flag("new"))
     if arguments.flag("background"):
         told = await start_in_background(context, arguments, plan.record.uid)
+        _tell_port(context, usual, told)
         return await endpoint_of(told, plan)
     options = start_options(context, plan, end, _manner(arguments))
     tunnel = await open_tunnel(context, hosting, plan, options, wait=arguments.flag("wait"))
+    _tell_port(context, usual, tunnel.info())
     held = arguments.flag("foreground") or program is not None
     if context.mode is not Mode.ONE_SHOT and not held:
         # It outlives the command: in a session or batch, unless told otherwise.
@@ -53,6 +58,12 @@ async def start(context: Context, arguments: Arguments) -> Result | None:
         return await hold(context, arguments, tunnel, plan)
     finally:
         await tunnel.close(CloseCode.STOPPED, "the command that opened it ended")
+
+
+def _tell_port(context: Context, usual: int, tunnel: TunnelInfo) -> None:
+    told = other_port_told(usual, tunnel)
+    if told:
+        context.console.notice(told)
 
 
 def _wanted(arguments: Arguments) -> Wanted:
