@@ -13,6 +13,7 @@ from commander.backend.http.devices import DEVICE_PATH, DeviceEndpoint
 from commander.backend.http.door import Door, Network
 from commander.backend.http.files import FILE_PATH, FileEndpoint
 from commander.backend.http.native import CALLS, NativeEndpoint
+from commander.backend.http.paced import AnswerBudget
 from commander.backend.http.public import Health, Info
 from commander.wire.calls import HEALTH_PATH, INFO_PATH, PREFIX
 
@@ -26,12 +27,15 @@ def build_app(
     The peer's true address is in `scope["client"]`, for extra routes as well.
     """
     bodies = BodyReader()
-    native = NativeEndpoint(core, bodies)
+    answers = AnswerBudget()
+    native = NativeEndpoint(core, bodies, answers)
     routes: list[BaseRoute] = [
         Route(HEALTH_PATH, Health(core).answer, methods=["GET"]),
         Route(INFO_PATH, Info(core).answer, methods=["GET"]),
         # First, since a route is found by trying one after the other and devices ask most often.
-        Route(DEVICE_PATH, DeviceEndpoint(core, bodies).answer, methods=["POST", "OPTIONS"]),
+        Route(
+            DEVICE_PATH, DeviceEndpoint(core, bodies, answers).answer, methods=["POST", "OPTIONS"]
+        ),
         Route(FILE_PATH, FileEndpoint(core).answer, methods=["GET", "POST", "OPTIONS"]),
         *(Route(PREFIX + path, native.answer, methods=["POST"]) for path in CALLS),
         *extra_routes,

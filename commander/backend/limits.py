@@ -9,6 +9,8 @@ How much, how fast, how often. Pure: callers bring the time.
 | body of a Secrets Manager call | 1 MiB |
 | pace of a body | 15 s, and 1 s more for each 16 KiB received |
 | bodies in memory at once | 256 MiB |
+| answers above 256 KiB in memory at once; of one address | 256 MiB; 96 MiB |
+| time to read an answer | 15 s, and 1 s more for each 16 KiB |
 | requests of one device or gateway | 200 a second, 2,000 at once |
 | calls without a session, of one address | 5 a second, 300 at once |
 | Secrets Manager calls of one client | 10 a second, 100 at once |
@@ -33,6 +35,8 @@ from commander.wire.requests import REQUEST_LIMIT
 SMALL_BODY = 64 * 1024
 DEVICE_BODY = 1024 * 1024
 BODIES_IN_MEMORY = 256 * 1024 * 1024
+ANSWERS_IN_MEMORY = 256 * 1024 * 1024
+ANSWERS_OF_ONE_SOURCE = 96 * 1024 * 1024
 ANSWER_BYTES = 8 * 1024 * 1024
 WHOLE_LOG_BYTES = 48 * 1024 * 1024
 PARTS = 2_000

@@ -15,6 +15,7 @@ from commander.backend.core import Core
 from commander.backend.http.body import BodyReader, BodyRefused
 from commander.backend.http.cors import open_to_pages, preflight
 from commander.backend.http.door import peer_of
+from commander.backend.http.paced import AnswerBudget, PacedAnswer
 from commander.backend.limits import DEVICE_BODY, source_of
 from commander.backend.services.devices import access
 from commander.backend.services.devices.add_file import add_file
@@ -62,9 +63,10 @@ _HOST = re.compile(
 class DeviceEndpoint:
     """Answers POST /api/rest/sm/v1/<endpoint>, and a browser that asks whether it may."""
 
-    def __init__(self, core: Core, bodies: BodyReader) -> None:
+    def __init__(self, core: Core, bodies: BodyReader, answers: AnswerBudget) -> None:
         self._core = core
         self._bodies = bodies
+        self._answers = answers
 
     async def answer(self, request: Request) -> Response:
         """Sealed under the device's key when all is well, else JSON in clear."""
@@ -99,8 +101,15 @@ class DeviceEndpoint:
             payload = await get_folders(core, client)
         else:
             payload = await self._write(opened, endpoint, address, _origin(request))
-        sealed = await aside_when_large(len(payload), partial(opened.seal_answer, payload))
-        return Response(sealed, media_type="application/octet-stream")
+        held = self._answers.hold(source_of(address), len(payload))
+        if held is None:
+            raise Refused("too many answers are being read", code=Code.TOO_MANY_REQUESTS)
+        try:
+            sealed = await aside_when_large(len(payload), partial(opened.seal_answer, payload))
+        except BaseException:
+            held.release()
+            raise
+        return PacedAnswer(sealed, held)
 
     async def _write(
         self, opened: OpenedRequest, endpoint: str, address: str, origin: str

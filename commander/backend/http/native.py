@@ -21,6 +21,7 @@ from commander.backend.authenticate import authenticate
 from commander.backend.core import Caller, Core
 from commander.backend.http.body import BodyReader, BodyRefused
 from commander.backend.http.door import peer_of
+from commander.backend.http.paced import AnswerBudget, PacedAnswer
 from commander.backend.limits import body_limit, source_of
 from commander.backend.services import (
     accept_invitation,
@@ -88,9 +89,10 @@ CALLS: dict[str, Entry] = {
 class NativeEndpoint:
     """Answers POST /api/v1/<call>."""
 
-    def __init__(self, core: Core, bodies: BodyReader) -> None:
+    def __init__(self, core: Core, bodies: BodyReader, answers: AnswerBudget) -> None:
         self._core = core
         self._bodies = bodies
+        self._answers = answers
 
     async def answer(self, request: Request) -> Response:
         """One request to one sealed answer."""
@@ -120,7 +122,10 @@ class NativeEndpoint:
         if answer.code == Code.STORE_UNAVAILABLE:
             headers = {"retry-after": _RETRY_AFTER_S}
             return Response(sealed, status_code=503, media_type=OCTETS, headers=headers)
-        return Response(sealed, media_type=OCTETS)
+        held = self._answers.hold(source_of(peer_of(request)), len(sealed))
+        if held is None:
+            return BodyRefused(503, "the server is too busy", retry_after_s=5).response
+        return PacedAnswer(sealed, held)
 
     async def _judge(self, entry: Entry, signed: SignedRequest, path: str, address: str) -> Answer:
         try:
