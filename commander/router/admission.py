@@ -65,9 +65,11 @@ class Admission:
         self._task = tasks.spawn(self._accept(), name="accept")
 
     def close(self) -> None:
-        """Accept nobody any more, and cut those who are not through the handshake."""
-        # Whoever closes the socket does it next, and its number may be given to another one.
-        asyncio.get_running_loop().remove_reader(self._listener)
+        """Close the socket, accept nobody any more, and cut those who are not through the handshake."""
+        # The number of a closed socket may be given to another one at once: it is watched no more.
+        if self._listener.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
         for task in (self._task, *self._greeting):
             if task is not None:
                 task.cancel()

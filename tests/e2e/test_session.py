@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.setting import TARGET, Setting, fetch
 from tests.support.processes import MARK, program
 from tests.support.product import User
-from tests.support.waiting import is_listening, until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -140,7 +140,7 @@ def test_a_tunnel_lives_in_the_session(setting: Setting, open_terminal: Open) ->
     assert int(closed[1]) > 100_000
     assert int(closed[2]) > 0
     assert tail.wait() == 0
-    assert not is_listening(port)
+    assert not setting.product.family.listens(port)
     assert setting.ann.json("pam", "tunnel", "list") == []
     assert terminal.leave() == 0
 
@@ -166,7 +166,7 @@ def test_a_set_of_tunnels_in_the_session(setting: Setting, open_terminal: Open) 
     terminal.expect(r"Stopped 2 tunnels of session\.yaml")
     terminal.prompt()
 
-    assert not is_listening(port)
+    assert not setting.product.family.listens(port)
     assert terminal.leave() == 0
 
 
@@ -208,5 +208,5 @@ def test_quit_with_an_open_tunnel_asks(setting: Setting, open_terminal: Open) ->
     terminal.type("y")
 
     assert terminal.end() == 0
-    until(lambda: not is_listening(port), "the port closed")
+    until(lambda: not setting.product.family.listens(port), "the port closed")
     assert setting.ann.json("pam", "tunnel", "list") == []

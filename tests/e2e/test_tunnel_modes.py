@@ -72,7 +72,7 @@ def test_background(setting: Setting) -> None:
     assert Path(f"/proc/{pid}").exists()
     setting.ann("pam", "tunnel", "stop", told["tunnel_id"][:8])
     until(lambda: pid not in marked_processes(setting.product.family.mark), "its process gone")
-    assert not is_listening(told["port"])
+    assert not setting.product.family.listens(told["port"])
     assert not pid_file.exists()
 
 
@@ -84,7 +84,7 @@ def test_control_c_ends_a_tunnel_in_the_foreground(setting: Setting) -> None:
     tunnel.interrupt()
 
     assert tunnel.wait() == 130
-    assert not is_listening(port)
+    assert not setting.product.family.listens(port)
     assert setting.ann.json("pam", "tunnel", "list") == []
 
 
@@ -145,7 +145,7 @@ def test_idle_timeout(setting: Setting) -> None:
 
     assert tunnel.wait() == 0
     assert "Tunnel stopped: no data for 1 s" in tunnel.output
-    assert not is_listening(port)
+    assert not setting.product.family.listens(port)
 
 
 def test_an_unknown_record(setting: Setting) -> None:

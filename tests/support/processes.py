@@ -262,6 +262,15 @@ class Family:
         own = {child.pid for child in self.children if child.is_running}
         return {pid: line for pid, line in marked_processes(self.mark).items() if pid not in own}
 
+    def listens(self, port: int) -> bool:
+        """
+        Tell whether a process of the family listens there.
+
+        Whether anybody does is another question: the port that a tunnel has freed is the first that one of another
+        test takes.
+        """
+        return port in listening_ports([*marked_processes(self.mark)])
+
     def assert_no_orphans(self, *, deadline_s: float | None = None) -> None:
         """Fail unless every descendant that is not a child of ours ends within the deadline."""
         with contextlib.suppress(NeverHappened):

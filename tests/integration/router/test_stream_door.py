@@ -70,6 +70,7 @@ async def test_a_relay_port_may_end_tls_itself() -> None:
             4,
         )
         running.close()
+        assert listener.fileno() == -1
 
 
 async def test_paths_through_tls_are_cut_by_a_closing_router() -> None:
