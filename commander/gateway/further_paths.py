@@ -55,6 +55,7 @@ class FurtherPaths:
         """Judge a command anew and open its paths; the sealed answer. Raises Refused."""
         session = self._find(genuine)
         self._check_rate(session, genuine.user)
+        self._check_room(genuine)
         try:
             plan = await self._judge.judge(genuine)
             self._check_target(session, plan)
@@ -84,6 +85,15 @@ class FurtherPaths:
         now = self._clock.monotonic()
         if not (session.allowance.take(now) and self._limits.may_ask_for_path(user, now)):
             raise Refused("too many paths were asked for; try later", code=Code.LIMIT_REACHED)
+
+    def _check_room(self, genuine: Genuine) -> None:
+        parameters = genuine.parameters
+        assert isinstance(parameters, PathParameters)
+        if parameters.group and not self._limits.may_widen(open_tunnels=len(self._sessions)):
+            raise Refused(
+                "the gateway has too many tunnels to give one more connections",
+                code=Code.LIMIT_REACHED,
+            )
 
     def _check_target(self, session: Session, plan: Plan) -> None:
         """The record, and what it lets a command choose, still lead where the tunnel leads."""

@@ -128,6 +128,14 @@ class StartLimits:
         """The same for further paths of a user's live tunnels."""
         return self._paths.take(user, now)
 
+    def may_widen(self, *, open_tunnels: int) -> bool:
+        """
+        Whether a live tunnel may have more carriers than four.
+
+        With sixteen it needs the descriptors of two tunnels: so while half of them are free.
+        """
+        return open_tunnels <= self._tunnels // 2
+
     def reason_against(self, *, open_tunnels: int, of_user: int) -> str:
         """Why one more tunnel may not be opened, or ""."""
         if open_tunnels >= self._tunnels:

@@ -12,7 +12,7 @@ from commander.authority.refusals import Code
 from commander.authority.statements import Kind
 from commander.crypto.signing import SigningKey
 from commander.errors import CommanderError
-from commander.gateway.limits import MAX_ATTEMPTS, PATHS_BURST
+from commander.gateway.limits import MAX_ATTEMPTS, PATHS_BURST, StartLimits
 from commander.ids import new_uid
 from commander.tunnel.codes import CloseCode
 from commander.tunnel.engine import TunnelEnd
@@ -114,6 +114,19 @@ async def test_a_changed_command_is_refused_and_the_tunnel_stays(world: World, n
     event = world.journal.events[-1]
     assert isinstance(event, CommandRefused)
     assert event.code == code
+    assert (await running.ask(world.path_command(start))).accepted
+    await close(running)
+
+
+async def test_carriers_for_a_live_group_are_refused_without_room(world: World) -> None:
+    """A path of its own, as after an interruption, is not."""
+    running = await world.service(limits=StartLimits(tunnels=1))
+    start = await started(running)
+    wider = {"parameters": PathParameters(start.command.conversation, 100, 1)}
+
+    refused = await running.ask(world.path_command(start, **wider))
+
+    assert (refused.accepted, refused.code) == (False, Code.LIMIT_REACHED)
     assert (await running.ask(world.path_command(start))).accepted
     await close(running)
 

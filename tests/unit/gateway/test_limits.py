@@ -53,3 +53,11 @@ def test_a_lost_connection_is_noticed_and_mended_in_time() -> None:
     assert limits.PING_EVERY_S + limits.PONG_WITHIN_S <= 10
     # The call that comes first waits as long again before it tries.
     assert 2 * limits.RECONNECT_LIMIT_S < 5
+
+
+@pytest.mark.parametrize(("open_tunnels", "may"), [(0, True), (5, True), (6, False)])
+def test_tunnels_get_more_carriers_while_half_of_the_room_is_free(
+    open_tunnels: int, may: bool
+) -> None:
+    """One with sixteen needs the descriptors of two."""
+    assert StartLimits(tunnels=10).may_widen(open_tunnels=open_tunnels) is may
