@@ -122,9 +122,9 @@ async def test_carriers_for_a_live_group_are_refused_without_room(world: World) 
     """A path of its own, as after an interruption, is not."""
     running = await world.service(limits=StartLimits(tunnels=1))
     start = await started(running)
-    wider = {"parameters": PathParameters(start.command.conversation, 100, 1)}
+    wider = PathParameters(start.command.conversation, 100, 1)
 
-    refused = await running.ask(world.path_command(start, **wider))
+    refused = await running.ask(world.path_command(start, parameters=wider))
 
     assert (refused.accepted, refused.code) == (False, Code.LIMIT_REACHED)
     assert (await running.ask(world.path_command(start))).accepted
