@@ -381,7 +381,8 @@ class KeeperPlan:
         if self._narrow == best.group and not self._is_crowded:
             self._widening, self._narrow = best.group, 0
             wanted = min(best.carriers, WIDEST - best.carriers)
-            self._widenings = max(0, wanted) // CARRIERS[KIND_DIRECT]
+            # One of four may have died.
+            self._widenings = round(max(0, wanted) / CARRIERS[KIND_DIRECT])
         if self._widening != best.group or best.kind != KIND_DIRECT or not self._widenings:
             return []
         self._widenings -= 1

@@ -353,6 +353,20 @@ def test_a_long_path_that_loses_much_gets_twice_the_carriers_and_no_more_than_si
     assert widths == [4, 8, 12, 16]
 
 
+@pytest.mark.parametrize(
+    ("carriers", "commands"), [(3, 1), (4, 1), (7, 2), (8, 2), (12, 1), (15, 0), (16, 0), (20, 0)]
+)
+def test_a_path_that_lost_some_of_its_carriers_is_widened_too(carriers: int, commands: int) -> None:
+    """About twice as many, about sixteen at most."""
+    plan, asked = plan_of(), 0
+    plan.narrow(1)
+    while acts(plan, [wide(carriers)], NOW):
+        asked += 1
+        plan.attempt_ended(NOW)
+
+    assert asked == commands
+
+
 def test_carriers_that_do_not_come_up_are_not_asked_for_again_and_again() -> None:
     """Each is asked for once, whatever becomes of it."""
     plan = plan_of()
