@@ -68,7 +68,8 @@ def _measure(
     rested = {name: cost_of(pid) for name, pid in pids.items()}
     yield from _per_tunnel(empty, full, rested, idle + active)
     ports = [int(tunnel["local"].rpartition(":")[2]) for tunnel in tunnels]
-    trips = servers.run(_use(ports[:active], _ACTIVE_S), deadline_s=_ACTIVE_S + 60)
+    # On a machine that has no time for it tunnels lose their paths, and connections wait.
+    trips = servers.run(_use(ports[:active], _ACTIVE_S), deadline_s=_ACTIVE_S + _BACK_S)
     yield Figure(f"round trips through {active} active tunnels", len(trips) / _ACTIVE_S, "1/s")
     yield Figure("round trip, median", 1000 * percentile(trips, 50), "ms")
     yield Figure("round trip, 99 %", 1000 * percentile(trips, 99), "ms")
@@ -142,7 +143,8 @@ def _wait_for(ann: User, client: Child, count: int, size: Size) -> list[dict[str
 @contextmanager
 def _echo(servers: LoopThread) -> Iterator[int]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.closing(writer):
+        # Connections of tunnels that the end of the product cuts.
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
                 writer.write(data)
 
