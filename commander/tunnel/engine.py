@@ -196,13 +196,15 @@ class TunnelEnd:
 
     def _send_streams(self) -> None:
         senders, has_pending = self._carriage.senders, self.mux.has_pending
+        leading = senders[0] if senders else None
         while senders:
             able = []
             # A turn for each, so that one does not take all before its window is full.
             for link in senders:
                 if not has_pending():
                     return
-                if self._send_on(link):
+                # The leading one has what may go though its window is full. The others mostly are.
+                if (link is leading or link.window.is_open) and self._send_on(link):
                     able.append(link)
             senders = able
 

@@ -61,6 +61,7 @@ class Pipe(asyncio.BufferedProtocol):
         self._drained = 0
         self._sent = 0
         self._buffer_limit = _FIRST_BUFFER_LIMIT
+        self._room = 0
         self._is_eof_read = False
         self._is_eof_delivered = False
         self._is_paused = False
@@ -118,7 +119,7 @@ class Pipe(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the engine's buffer; its content is taken in `buffer_updated`, before another's."""
-        room = self._owner.mux.room(self.stream)
+        self._room = room = self._owner.mux.room(self.stream)
         return self._owner.read_buffer[: min(max(room, 1), READ_BYTES)]
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -127,7 +128,9 @@ class Pipe(asyncio.BufferedProtocol):
         self._sent += nbytes
         owner.mux.send(self.stream, bytes(owner.read_buffer[:nbytes]))
         owner.flush()
-        if owner.mux.room(self.stream) < _PAUSE_BELOW:
+        # What was sent meanwhile has only made more room.
+        is_short = self._room - nbytes < _PAUSE_BELOW
+        if is_short and owner.mux.room(self.stream) < _PAUSE_BELOW:
             self._pause()
 
     def eof_received(self) -> bool:
