@@ -8,9 +8,10 @@ import socket
 import struct
 import sys
 import threading
+import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,8 @@ _TABLES: Final = ("tcp", "tcp6")
 _COLUMNS: Final = 10
 _SEEN_PROCESSES: Final = 8
 _NEW_PROCESSES: Final = 256
+_FEW_PROCESSES: Final = 8
+_REST: Final = 50
 _MAX_DESCRIPTORS: Final = 256
 # About a millisecond: a process with thousands of descriptors must not slow its own connections.
 _MAX_LINKS: Final = 1000
@@ -143,13 +146,18 @@ class ProgramFinder:
     """
     Names the program at the other end of a connection; best effort, only for logs and audit.
 
-    Fast enough for the event loop (well under a millisecond): it looks at processes that
-    connected before and at the newest ones, and gives up on the rest.
+    Fast enough for the event loop: it looks at processes that connected before and at the newest
+    ones, and gives up on the rest. Where that takes milliseconds and finds nothing, as beside a
+    browser, few processes are looked at until it was a fiftieth of the time that went by.
     """
 
-    def __init__(self, *, proc: Path = Path("/proc")) -> None:
+    def __init__(
+        self, *, proc: Path = Path("/proc"), monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._proc = proc
+        self._monotonic = monotonic
         self._seen: deque[int] = deque(maxlen=_SEEN_PROCESSES)
+        self._rests_until = 0.0
 
     def find(self, peer: Peer) -> Program:
         """The program, or an empty one when it is not seen."""
@@ -157,8 +165,17 @@ class ProgramFinder:
             return Program(peer.pid, _program(peer.pid, self._proc))
         if not peer.inode:
             return Program()
-        left, wanted = _MAX_LINKS, f"socket:[{peer.inode}]"
-        for pid in self._likely():
+        began = self._monotonic()
+        most = _NEW_PROCESSES if began >= self._rests_until else _FEW_PROCESSES
+        found = self._search(f"socket:[{peer.inode}]", most)
+        if not found and most == _NEW_PROCESSES:
+            now = self._monotonic()
+            self._rests_until = now + _REST * (now - began)
+        return Program(found, _program(found, self._proc)) if found else Program()
+
+    def _search(self, wanted: str, most: int) -> int:
+        left = _MAX_LINKS
+        for pid in self._likely(most):
             folder = f"{self._proc}/{pid}/fd"
             if pid not in self._seen and _size(folder) > _SERVER_DESCRIPTORS:
                 # A server: even to list what it has open takes milliseconds.
@@ -169,12 +186,12 @@ class ProgramFinder:
                 if pid in self._seen:
                     self._seen.remove(pid)
                 self._seen.append(pid)
-                return Program(pid, _program(pid, self._proc))
+                return pid
             if left <= 0:
                 break
-        return Program()
+        return 0
 
-    def _likely(self) -> Iterator[int]:
+    def _likely(self, most: int) -> Iterator[int]:
         yield from reversed(tuple(self._seen))
         try:
             pids = sorted(int(name) for name in os.listdir(self._proc) if name.isdecimal())
@@ -183,7 +200,7 @@ class ProgramFinder:
         # Numbers begin again at some point: those above the last one given are the oldest.
         at = bisect_right(pids, _last_pid(self._proc))
         newest = [*reversed(pids[:at]), *reversed(pids[at:])]
-        yield from (pid for pid in newest[:_NEW_PROCESSES] if pid not in self._seen)
+        yield from (pid for pid in newest[:most] if pid not in self._seen)
 
 
 class _Kernel(threading.local):

@@ -125,6 +125,22 @@ def test_the_search_begins_with_the_process_that_started_last(tmp_path: Path) ->
     assert ProgramFinder(proc=tmp_path).find(Peer(LOCAL, 1000, 4712)) == Program()
 
 
+def test_a_search_that_found_nothing_is_not_made_for_each_connection(tmp_path: Path) -> None:
+    """Beside a browser it takes milliseconds, and one program may connect a thousand times."""
+    for pid in range(100, 120):
+        (tmp_path / str(pid) / "fd").mkdir(parents=True)
+        (tmp_path / str(pid) / "comm").write_text("psql\n")
+    (tmp_path / "100" / "fd" / "3").symlink_to("socket:[4711]")
+    (tmp_path / "119" / "fd" / "3").symlink_to("socket:[4712]")
+    times = iter((0.0, 0.004, 0.1, 0.2, 0.21))
+    finder = ProgramFinder(proc=tmp_path, monotonic=lambda: next(times))
+
+    assert finder.find(Peer(LOCAL, 1000, 1)) == Program()
+    assert finder.find(Peer(LOCAL, 1000, 4711)) == Program()
+    assert finder.find(Peer(LOCAL, 1000, 4712)) == Program(119, "psql")
+    assert finder.find(Peer(LOCAL, 1000, 4711)) == Program(100, "psql")
+
+
 def test_a_unix_socket_names_the_process(tmp_path: Path) -> None:
     """By its credentials: no search, and the program's name from that pid alone."""
     (tmp_path / "9").mkdir()
