@@ -90,7 +90,7 @@ def _open(setting: Setting, path: str, count: int) -> tuple[Child, list[int]]:
     entries = [f"  t{number}:\n    record: {RECORD}\n    path: {path}" for number in range(count)]
     file = setting.user.home.work / f"{path}.yaml"
     file.write_text("\n".join(["version: 1", "tunnels:", *entries, ""]))
-    child = setting.user.start("pam", "tunnel", "up", "-f", file, "--timeout", "60")
+    child = setting.user.start("pam", "tunnel", "up", "-f", file, "--timeout", "300")
 
     def ports() -> list[int]:
         rows = setting.user.json("pam", "tunnel", "list")

@@ -118,7 +118,7 @@ def _up_line(ann: User, name: str, count: int) -> str:
     entries = [f"  t{number}: Echo" for number in range(count)]
     file = ann.home.work / f"{name}.yaml"
     file.write_text("\n".join(["version: 1", "tunnels:", *entries, ""]))
-    return f"pam tunnel up -f {file} --timeout 60"
+    return f"pam tunnel up -f {file} --timeout 300"
 
 
 def _wait_for(ann: User, client: Child, count: int, size: Size) -> list[dict[str, Any]]:
