@@ -137,6 +137,9 @@ class Admission:
         """Something was said, or the connection ended."""
         try:
             missing = _missing(connection)
+        except BlockingIOError:
+            # Told too early: it is told again.
+            return
         except (OSError, ValueError):
             self._drop(connection)
             return
