@@ -21,7 +21,7 @@ _SEGMENTS: Final = 200
 """Fewer say nothing."""
 _QUEUED: Final = 1.5
 _QUEUED_S: Final = 0.005
-_FULL_BYTES: Final = 128 * 1024
+_FULL_BYTES: Final = 64 * 1024
 """A carrier that holds so much in flight is not held back by what it loses."""
 _SEGMENT_BYTES: Final = 1400
 _PAYS: Final = 1.25

@@ -39,6 +39,7 @@ def test_losses_on_a_long_way_are_narrow_in_either_direction(counts: TcpCounts) 
         ("the way is short", replace(LOSSY_UP, rtt_s=0.001, least_rtt_s=0.0005)),
         ("the link is full: a queue has grown", replace(LOSSY_UP, rtt_s=0.12)),
         ("it is fast all the same", replace(LOSSY_UP, sent=12_000, repeated=120)),
+        ("2 MiB/s, as BBR on a busy machine", replace(LOSSY_UP, sent=3_000, repeated=30)),
         ("a few come late", replace(LOSSY_DOWN, out_of_order=4)),
     ],
 )
