@@ -12,7 +12,7 @@ from commander.authority.statements import Folder, Membership, sign_statement
 from commander.backend.limits import PARTS
 from commander.backend.storage import schema
 from commander.codec import encode
-from commander.errors import CommanderError
+from commander.errors import CommanderError, Unreachable
 from commander.ids import FolderUid, RecordUid, new_uid
 from commander.vault.state import Place
 from commander.wire import calls
@@ -33,8 +33,13 @@ def record_commit(person: Person, folder: str, uid: str = "") -> calls.Commit:
 
 
 async def patient(person: Person, commit: calls.Commit) -> calls.CommitAnswer:
-    """Commit with a deadline that only ends a hang, however busy the machine is."""
-    return await person.api.call(calls.COMMIT, commit, timeout_s=150)
+    """Commit however busy the machine is: who is told that too many wait, before the turn, comes again."""
+    while True:
+        try:
+            return await person.api.call(calls.COMMIT, commit, timeout_s=150)
+        except Unreachable as error:
+            if error.message != "too many writes are waiting":
+                raise
 
 
 async def stored(server: BackendServer, table: str) -> int:
