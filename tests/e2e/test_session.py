@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -145,6 +146,24 @@ def test_a_tunnel_lives_in_the_session(setting: Setting, open_terminal: Open) ->
     assert terminal.leave() == 0
 
 
+@contextlib.contextmanager
+def connected_program(port: int) -> Iterator[int]:
+    """
+    The pid of a program that holds a connection to a port.
+
+    One that has just begun: programs are looked for among the newest, and other tests run beside this one.
+    """
+    connect = f"exec 3<>/dev/tcp/127.0.0.1/{port} && echo connected && read"
+    with subprocess.Popen(
+        ["bash", "-c", connect], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"connected\n"
+        yield child.pid
+        child.stdin.close()
+
+
 def test_a_set_of_tunnels_in_the_session(setting: Setting, open_terminal: Open) -> None:
     """`up` opens a file's tunnels, `show` names who is on one by its name there, `down` closes all."""
     file = setting.ann.home.work / "session.yaml"
@@ -155,9 +174,9 @@ def test_a_set_of_tunnels_in_the_session(setting: Setting, open_terminal: Open) 
     port = int(terminal.expect(r"wiki +Wiki +\S+ +127\.0\.0\.1:(\d+) +\w+ +open")[1])
     terminal.expect(r"other +Wiki .*open")
     terminal.prompt()
-    with socket.create_connection(("127.0.0.1", port)):
+    with connected_program(port) as pid:
         terminal.type("pam tunnel show wiki")
-        terminal.expect(rf"{os.getpid()} +{os.getuid()} ")
+        terminal.expect(rf"{pid} +{os.getuid()} ")
         terminal.prompt()
     terminal.type("pam tunnel up -f session.yaml")
     terminal.expect(r"wiki .*already open")
