@@ -170,9 +170,9 @@ def test_the_targets_own_port_and_a_name(setting: Setting) -> None:
     assert f"another program has port {port}: use {address}" in other.output
 
 
-def test_a_browser_uses_an_application_by_its_name(setting: Setting) -> None:
+def test_a_browser_uses_an_application_by_its_name(setting: Setting, tmp_path: Path) -> None:
     """--natural in Chromium: NAME.localhost opens the page, and its WebSocket goes through the tunnel."""
-    with WebSocketApp("127.0.0.8") as application, Browser() as browser:
+    with WebSocketApp("127.0.0.8") as application, Browser(tmp_path) as browser:
         setting.ann.add_target("Notebook", f"127.0.0.8:{application.port}")
         child = setting.ann.start("pam", "tunnel", "start", "Notebook", "--natural")
         child.wait_for_line("Stop a tunnel")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -26,18 +26,22 @@ _OPTIONS = (
 
 
 class Browser:
-    """Chromium with a profile of its own that goes with it."""
+    """Chromium with a profile of its own, which the caller removes: helpers of it write to their end."""
 
-    def __init__(self) -> None:
-        self._profile = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
+    def __init__(self, profile: Path) -> None:
+        self._profile = profile
         self._child: Child | None = None
         self._port = 0
 
     def start(self) -> Self:
         """Start it and return when it takes commands."""
-        profile = self._profile.name
         popen = subprocess.Popen(
-            ["chromium-headless-shell", *_OPTIONS, f"--user-data-dir={profile}", "about:blank"],
+            [
+                "chromium-headless-shell",
+                *_OPTIONS,
+                f"--user-data-dir={self._profile}",
+                "about:blank",
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -60,10 +64,9 @@ class Browser:
             yield Page(connection)
 
     def close(self) -> None:
-        """End it, and remove its profile."""
+        """End it."""
         if self._child is not None:
             self._child.stop()
-        self._profile.cleanup()
 
     def __enter__(self) -> Self:
         try:
