@@ -295,8 +295,11 @@ def test_credit_follows_the_socket_in_steps() -> None:
     window.receive(0, bytes(FIRST_WINDOW))
     assert window.next_grant(PLENTY) == 0
     window.drained = 1000
+    due = [window.is_grant_due]
     assert window.next_grant(PLENTY) == 0
     window.drained = FIRST_WINDOW
+    due.append(window.is_grant_due)
+    assert due == [False, True]
     assert window.next_grant(PLENTY) == 2 * FIRST_WINDOW
     window.receive_eof(FIRST_WINDOW)
     assert window.next_grant(PLENTY) == 0
