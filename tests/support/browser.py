@@ -8,13 +8,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.processes import Child
+from tests.support.started import Started
 from tests.support.waiting import DEADLINE_S, until
 
 # Tests run as root, where its own sandbox is refused; it only ever opens pages of our tests.
@@ -25,7 +25,7 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-class Browser:
+class Browser(Started):
     """Chromium with a profile of its own, which the caller removes: helpers of it write to their end."""
 
     def __init__(self, profile: Path) -> None:
@@ -67,21 +67,6 @@ class Browser:
         """End it."""
         if self._child is not None:
             self._child.stop()
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Page:

@@ -16,10 +16,10 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Self
 
 from tests.support.processes import Child, inherited_mark
+from tests.support.started import Started
 
 _PATTERN = bytes(range(256)) * 256
 
@@ -29,7 +29,7 @@ def body(size: int) -> bytes:
     return (_PATTERN * (size // len(_PATTERN) + 1))[:size]
 
 
-class HttpServer:
+class HttpServer(Started):
     """The server as a child process; `url` is its address."""
 
     def __init__(self, host: str = "127.0.0.1", prefix: tuple[str, ...] = ()) -> None:
@@ -67,21 +67,6 @@ class HttpServer:
         """Stop it."""
         if self._child is not None:
             self._child.stop()
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Handler(BaseHTTPRequestHandler):

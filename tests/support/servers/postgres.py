@@ -8,11 +8,11 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.support.privilege import as_user
 from tests.support.processes import Child, inherited_mark
+from tests.support.started import Started
 from tests.support.waiting import NeverHappened, free_port
 
 SUPERUSER = "postgres"
@@ -28,7 +28,7 @@ _SETTINGS = (
 )
 
 
-class Postgres:
+class Postgres(Started):
     """
     One PostgreSQL server on 127.0.0.1 with SCRAM passwords and no TLS, started by `start`.
 
@@ -160,21 +160,6 @@ class Postgres:
             ),
         )
         self._child.wait_for_line("database system is ready to accept connections")
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _find_binaries() -> Path:

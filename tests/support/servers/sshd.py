@@ -9,16 +9,16 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.support.processes import Child, inherited_mark
+from tests.support.started import Started
 from tests.support.waiting import NeverHappened, free_port
 
 _ATTEMPTS = 3
 
 
-class Sshd:
+class Sshd(Started):
     """One sshd on 127.0.0.1; the user who runs the tests may log in by key, with shell and sftp."""
 
     def __init__(self, host: str = "127.0.0.1", prefix: tuple[str, ...] = ()) -> None:
@@ -148,21 +148,6 @@ class Sshd:
             ),
         )
         self._child.wait_for_line(r"Server listening on")
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _client(name: str, words: Sequence[str], deadline_s: float) -> subprocess.CompletedProcess[str]:
